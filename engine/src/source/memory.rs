@@ -1,0 +1,1 @@
+//! Arrays in this process's memory.

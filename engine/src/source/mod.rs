@@ -1,0 +1,220 @@
+//! Where voxels come from and go to. One file a format; every format is a [`Source`], and a [`Sink`]
+//! where it can be written.
+
+pub mod memory;
+pub mod metadata;
+pub mod path;
+pub mod tiff;
+pub mod zarr;
+
+pub use metadata::{Axis, Metadata};
+
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Kind, Result};
+use crate::grid::Region;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// An array that regions can be read from, from any thread.
+pub trait Source: Send + Sync {
+    /// Extents, slowest axis first.
+    fn shape(&self) -> &[u64];
+
+    /// Data type of the voxels.
+    fn dtype(&self) -> DType;
+
+    /// What is decoded at once: the chunk, the inner chunk of a shard, or a TIFF page or tile.
+    fn chunks(&self) -> Option<Vec<u64>> {
+        None
+    }
+
+    /// The shard of a sharded array.
+    fn shards(&self) -> Option<Vec<u64>> {
+        None
+    }
+
+    /// Axes, voxel size and other facts that are carried over to an output.
+    fn metadata(&self) -> Metadata {
+        Metadata::default()
+    }
+
+    /// Compression and storage, as a user would write it (`zstd:3`, `deflate`, `none`).
+    fn codec(&self) -> Option<String> {
+        None
+    }
+
+    /// How this array is opened again elsewhere; none for arrays that live in this process only.
+    fn spec(&self) -> Option<Spec>;
+
+    /// A short text that changes when the stored data may have changed.
+    ///
+    /// # Errors
+    /// `read-failed` and the like where the file cannot be examined.
+    fn fingerprint(&self) -> Result<String>;
+
+    /// Bytes that reading blocks of this shape one after the other holds on to besides the blocks
+    /// themselves, such as a band of decoded pages. Shared by all threads of a process.
+    fn held_bytes(&self, block_shape: &[u64]) -> u64 {
+        let _ = block_shape;
+        0
+    }
+
+    /// Allows the source to hold that many bytes of decoded data between reads.
+    fn hold_at_most(&self, bytes: u64) {
+        let _ = bytes;
+    }
+
+    /// Bytes on disk, where that is known without reading the data.
+    fn stored_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    /// Reads a region, which lies inside the array.
+    ///
+    /// # Errors
+    /// `corrupt-data`, `read-failed` and the like, naming the file.
+    fn read(&self, region: &Region) -> Result<Array>;
+
+    /// The stored bytes of a write unit whose region this is exactly, with an account of how they
+    /// are encoded; none where the unit is not stored (all fill value).
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    fn read_encoded(&self, unit: &Region) -> Result<Option<Vec<u8>>> {
+        let _ = unit;
+        Err(Error::internal("this source has no encoded units"))
+    }
+
+    /// How units are encoded: two arrays with the same description hold the same bytes for the same
+    /// voxels, so that units can be copied without decoding.
+    fn encoding(&self) -> Option<String> {
+        None
+    }
+}
+
+/// An array that regions can be written to, from any thread, as long as no two threads write to one
+/// write unit at the same time.
+pub trait Sink: Source {
+    /// The extents that are written at once: the chunk, or the shard. None where any voxel can be
+    /// written by itself.
+    fn write_unit(&self) -> Option<Vec<u64>>;
+
+    /// Writes a block. Units that the block covers only in part are read, changed and written.
+    /// When this returns, a reader sees either the old or the new content of a unit, never a part.
+    /// Gives the number of bytes that were written.
+    ///
+    /// # Errors
+    /// `disk-full`, `write-failed` and the like, naming the file.
+    fn write(&self, region: &Region, block: &Array) -> Result<u64>;
+
+    /// Stores the encoded bytes of a write unit (see [`Source::read_encoded`]); `None` removes it.
+    ///
+    /// # Errors
+    /// As [`Sink::write`].
+    fn write_encoded(&self, unit: &Region, bytes: Option<&[u8]>) -> Result<u64> {
+        let _ = (unit, bytes);
+        Err(Error::internal("this sink has no encoded units"))
+    }
+
+    /// Removes what an interrupted attempt to write this region may have left beside its units.
+    ///
+    /// # Errors
+    /// As [`Sink::write`].
+    fn discard_leftovers(&self, region: &Region) -> Result<()> {
+        let _ = region;
+        Ok(())
+    }
+
+    /// Whether what was written of this region is there; with `decode` also whether it decodes.
+    ///
+    /// # Errors
+    /// As [`Source::read`] where that cannot be examined.
+    fn verify(&self, region: &Region, decode: bool) -> Result<bool> {
+        let _ = (region, decode);
+        Ok(true)
+    }
+
+    /// The directory whose file system holds the data, to be flushed in one go.
+    fn storage(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// This array as a source.
+    fn as_source(self: Arc<Self>) -> Arc<dyn Source>;
+}
+
+/// How an array is opened again, by any process that sees the same files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "format", rename_all = "kebab-case")]
+pub enum Spec {
+    /// An array in a Zarr hierarchy (v2 or v3) at `path`, inside it at `array`.
+    Zarr {
+        /// The store's folder.
+        path: PathBuf,
+        /// Path of the array in the store, empty for the root.
+        #[serde(default)]
+        array: String,
+    },
+    /// A TIFF file, or slices of one stack in natural order.
+    Tiff {
+        /// The file, the folder of slices, or a glob pattern.
+        path: PathBuf,
+    },
+    /// Something that only the host language can open again; `value` is its own affair.
+    Foreign {
+        /// Which host, such as `python`.
+        host: String,
+        /// What the host needs.
+        value: serde_json::Value,
+    },
+}
+
+impl Spec {
+    /// The path as a user writes it.
+    pub fn display(&self) -> String {
+        match self {
+            Spec::Zarr { path, array } if array.is_empty() => path.display().to_string(),
+            Spec::Zarr { path, array } => format!("{}::{array}", path.display()),
+            Spec::Tiff { path } => path.display().to_string(),
+            Spec::Foreign { host, .. } => format!("<{host} array>"),
+        }
+    }
+
+    /// Opens the array for reading.
+    ///
+    /// # Errors
+    /// `not-found`, `unsupported-codec`, `corrupt-data` and the like.
+    pub fn open(&self) -> Result<Arc<dyn Source>> {
+        match self {
+            Spec::Zarr { path, array } => Ok(Arc::new(zarr::ZarrArray::open(path, array)?)),
+            Spec::Tiff { path } => Ok(Arc::new(tiff::TiffStack::open(path)?)),
+            Spec::Foreign { host, .. } => Err(foreign(host)),
+        }
+    }
+
+    /// Opens the array for writing.
+    ///
+    /// # Errors
+    /// As [`Spec::open`]; `unsupported-format` for formats that are only read.
+    pub fn open_sink(&self) -> Result<Arc<dyn Sink>> {
+        match self {
+            Spec::Zarr { path, array } => Ok(Arc::new(zarr::ZarrArray::open(path, array)?)),
+            Spec::Tiff { path } => Err(Error::new(
+                Kind::UnsupportedFormat,
+                format!("'{}' is a TIFF file, which is only read", path.display()),
+            )
+            .fix("Write to a Zarr array, for example out.zarr.")),
+            Spec::Foreign { host, .. } => Err(foreign(host)),
+        }
+    }
+}
+
+fn foreign(host: &str) -> Error {
+    Error::new(
+        Kind::UnsupportedFormat,
+        format!("an array that only {host} can open was asked for by a native worker"),
+    )
+    .fix("Run it with the local backend.")
+}
