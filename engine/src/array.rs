@@ -170,13 +170,30 @@ pub fn copy_region(
     shape: &[u64],
     item_size: usize,
 ) -> Result<()> {
+    for_each_run((from.1, from.2), (to.1, to.2), shape, item_size, |source, target, run| {
+        to.0[target..target + run].copy_from_slice(&from.0[source..source + run]);
+    })
+}
+
+/// Calls `visit` with the byte offsets on both sides and the byte length of every contiguous run of
+/// a region that two C-order arrays (each: its shape, and where the region starts) share.
+///
+/// # Errors
+/// `internal` if the region lies outside either array.
+pub fn for_each_run(
+    from: (&[u64], &[u64]),
+    to: (&[u64], &[u64]),
+    shape: &[u64],
+    item_size: usize,
+    mut visit: impl FnMut(usize, usize, usize),
+) -> Result<()> {
     let ndim = shape.len();
-    let outside = |whole: &[u64], start: &[u64]| {
+    let outside = |(whole, start): (&[u64], &[u64])| {
         whole.len() != ndim
             || start.len() != ndim
-            || (0..ndim).any(|d| start[d] + shape[d] > whole[d])
+            || (0..ndim).any(|axis| start[axis] + shape[axis] > whole[axis])
     };
-    if outside(from.1, from.2) || outside(to.1, to.2) {
+    if outside(from) || outside(to) {
         return Err(Error::internal("a copied region lies outside its array"));
     }
     if shape.contains(&0) {
@@ -184,30 +201,40 @@ pub fn copy_region(
     }
     // Trailing axes that are whole on both sides are one run of memory.
     let mut run_axis = ndim;
-    let mut run = 1u64;
+    let mut run = item_size as u64;
     while run_axis > 0 {
         run_axis -= 1;
         run *= shape[run_axis];
-        if shape[run_axis] != from.1[run_axis] || shape[run_axis] != to.1[run_axis] {
+        if shape[run_axis] != from.0[run_axis] || shape[run_axis] != to.0[run_axis] {
             break;
         }
     }
-    let run_bytes = run as usize * item_size;
-    let (from_strides, to_strides) = (strides(from.1), strides(to.1));
+    let bytes_at = |whole: &[u64], start: &[u64]| {
+        let strides: Vec<u64> = strides(whole).iter().map(|n| n * item_size as u64).collect();
+        let first: u64 = start.iter().zip(&strides).map(|(i, stride)| i * stride).sum();
+        (first, strides)
+    };
+    let (mut source, from_strides) = bytes_at(from.0, from.1);
+    let (mut target, to_strides) = bytes_at(to.0, to.1);
     let mut index = vec![0u64; run_axis];
     loop {
-        let offset = |start: &[u64], strides: &[u64]| {
-            let moved: u64 = index.iter().zip(strides).map(|(i, stride)| i * stride).sum();
-            let fixed: u64 = start.iter().zip(strides).map(|(i, stride)| i * stride).sum();
-            (moved + fixed) as usize * item_size
-        };
-        let (source, target) = (offset(from.2, &from_strides), offset(to.2, &to_strides));
-        to.0[target..target + run_bytes].copy_from_slice(&from.0[source..source + run_bytes]);
-        let Some(axis) = (0..run_axis).rev().find(|&axis| index[axis] + 1 < shape[axis]) else {
-            return Ok(());
-        };
-        index[axis] += 1;
-        index[axis + 1..].fill(0);
+        visit(source as usize, target as usize, run as usize);
+        let mut axis = run_axis;
+        loop {
+            if axis == 0 {
+                return Ok(());
+            }
+            axis -= 1;
+            if index[axis] + 1 < shape[axis] {
+                index[axis] += 1;
+                source += from_strides[axis];
+                target += to_strides[axis];
+                break;
+            }
+            source -= index[axis] * from_strides[axis];
+            target -= index[axis] * to_strides[axis];
+            index[axis] = 0;
+        }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod memory;
 pub mod metadata;
 pub mod path;
 pub mod tiff;
+pub mod wrap;
 pub mod zarr;
 
 pub use metadata::{Axis, Metadata};
@@ -162,6 +163,13 @@ pub enum Spec {
         /// The file, the folder of slices, or a glob pattern.
         path: PathBuf,
     },
+    /// A region of another array.
+    Roi {
+        /// The whole array.
+        source: Box<Spec>,
+        /// The region.
+        roi: Region,
+    },
     /// Something that only the host language can open again; `value` is its own affair.
     Foreign {
         /// Which host, such as `python`.
@@ -178,6 +186,7 @@ impl Spec {
             Spec::Zarr { path, array } if array.is_empty() => path.display().to_string(),
             Spec::Zarr { path, array } => format!("{}::{array}", path.display()),
             Spec::Tiff { path } => path.display().to_string(),
+            Spec::Roi { source, roi } => format!("{}[{roi}]", source.display()),
             Spec::Foreign { host, .. } => format!("<{host} array>"),
         }
     }
@@ -190,6 +199,9 @@ impl Spec {
         match self {
             Spec::Zarr { path, array } => Ok(Arc::new(zarr::ZarrArray::open(path, array)?)),
             Spec::Tiff { path } => Ok(Arc::new(tiff::TiffStack::open(path)?)),
+            Spec::Roi { source, roi } => {
+                Ok(Arc::new(wrap::RoiSource::new(source.open()?, roi.clone())?))
+            }
             Spec::Foreign { host, .. } => Err(foreign(host)),
         }
     }
@@ -206,6 +218,7 @@ impl Spec {
                 format!("'{}' is a TIFF file, which is only read", path.display()),
             )
             .fix("Write to a Zarr array, for example out.zarr.")),
+            Spec::Roi { .. } => Err(Error::argument("a region of an array cannot be an output")),
             Spec::Foreign { host, .. } => Err(foreign(host)),
         }
     }
