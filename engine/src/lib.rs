@@ -8,6 +8,9 @@ mod cast;
 pub mod dtype;
 pub mod error;
 pub mod grid;
+pub mod op;
+pub mod plan;
+pub mod run;
 pub mod source;
 
 pub use error::{Error, Kind, Result, RetryClass};

@@ -3,7 +3,7 @@
 mod ownership;
 mod region;
 
-pub use ownership::{Ownership, safe_block_shape};
+pub use ownership::{Ownership, lcm, safe_block_shape};
 pub use region::Region;
 
 use crate::error::{Error, Kind, Result};

@@ -1,0 +1,139 @@
+//! Copy: every voxel as it is, into another grid, codec or data type.
+//!
+//! Halo: none. Memory: the block, and once more the block in the output's type where that differs.
+//! Where both arrays store the same bytes for the same voxels, units are copied without decoding.
+
+use super::{ArrayShape, BlockIo, Operation, OperationSpec, Traffic};
+use crate::array::{Array, Cast};
+use crate::error::{Error, Result};
+use crate::grid::{Region, unravel};
+use serde::{Deserialize, Serialize};
+
+/// Parameters of a copy.
+///
+/// ```
+/// use bioimage_engine::op::{Operation, ArrayShape, copy::Copy};
+/// use bioimage_engine::dtype::DType;
+/// let input = ArrayShape { shape: vec![4, 5], dtype: DType::U16 };
+/// assert_eq!(Copy::default().outputs(&[input.clone()]).unwrap(), [input]);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Copy {
+    /// What happens to values that the output's data type cannot hold.
+    #[serde(default)]
+    pub cast: Cast,
+}
+
+impl Copy {
+    /// The operation's name.
+    pub const NAME: &'static str = "copy";
+
+    /// As it stands in a run folder.
+    pub fn spec(&self) -> OperationSpec {
+        OperationSpec {
+            name: Copy::NAME.into(),
+            parameters: serde_json::json!({ "cast": self.cast }),
+        }
+    }
+}
+
+impl Operation for Copy {
+    fn name(&self) -> &str {
+        Copy::NAME
+    }
+
+    fn outputs(&self, inputs: &[ArrayShape]) -> Result<Vec<ArrayShape>> {
+        match inputs {
+            [input] => Ok(vec![input.clone()]),
+            _ => Err(Error::argument(format!("copy takes one input, not {}", inputs.len()))),
+        }
+    }
+
+    fn block_bytes(&self, outer_voxels: u64, inputs: &[ArrayShape], outputs: &[ArrayShape]) -> u64 {
+        let input: u64 = inputs.iter().map(|array| array.dtype.size() as u64).sum();
+        let output: u64 = outputs.iter().map(|array| array.dtype.size() as u64).sum();
+        // One block as read, one as written (masked and cast), and its encoded form while it is
+        // written, which incompressible data make as large as the block.
+        outer_voxels * (input + 2 * output)
+    }
+
+    fn run(&self, io: &BlockIo) -> Result<Traffic> {
+        let (Some(input), Some(output)) = (io.inputs.first(), io.outputs.first()) else {
+            return Err(Error::internal("copy was given no input or no output"));
+        };
+        let region = &io.block.inner;
+        if io.mask.is_none()
+            && let Some(unit) = output.write_unit()
+            && output.encoding().is_some_and(|encoding| input.encoding() == Some(encoding))
+            && covers_whole_units(region, &unit, output.shape())
+        {
+            return copy_encoded(io, &unit);
+        }
+        let mut block = input.read(region)?;
+        io.cancel.check()?;
+        let read = block.byte_len() as u64;
+        if block.dtype() != output.dtype() {
+            block =
+                block.cast(output.dtype(), self.cast).map_err(|error| in_region(error, region))?;
+        }
+        if let Some(mask) = io.mask {
+            let mut kept = output.read(region)?;
+            take_masked(&mut kept, &block, mask)?;
+            block = kept;
+        }
+        io.cancel.check()?;
+        let written = output.write(region, &block)?;
+        Ok(Traffic { read, written })
+    }
+}
+
+fn in_region(error: Error, region: &Region) -> Error {
+    Error { message: format!("{} (in region {region})", error.message), ..error }
+}
+
+fn covers_whole_units(region: &Region, unit: &[u64], shape: &[u64]) -> bool {
+    let end = region.end();
+    (0..unit.len()).all(|axis| {
+        region.start[axis] % unit[axis] == 0
+            && (end[axis] % unit[axis] == 0 || end[axis] == shape[axis])
+    })
+}
+
+fn copy_encoded(io: &BlockIo, unit: &[u64]) -> Result<Traffic> {
+    let (input, output) = (&io.inputs[0], &io.outputs[0]);
+    let region = &io.block.inner;
+    let counts: Vec<u64> = region.shape.iter().zip(unit).map(|(n, u)| n.div_ceil(*u)).collect();
+    let mut traffic = Traffic::default();
+    for index in 0..counts.iter().product() {
+        io.cancel.check()?;
+        let start: Vec<u64> = unravel(index, &counts)
+            .iter()
+            .zip(unit)
+            .zip(&region.start)
+            .map(|((i, u), start)| start + i * u)
+            .collect();
+        let whole = Region { start, shape: unit.to_vec() };
+        let Some(unit) = whole.intersection(region) else { continue };
+        let bytes = input.read_encoded(&unit)?;
+        traffic.read += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        traffic.written += output.write_encoded(&unit, bytes.as_deref())?;
+    }
+    Ok(traffic)
+}
+
+/// Takes the voxels of `block` where `mask` is true.
+fn take_masked(kept: &mut Array, block: &Array, mask: &Array) -> Result<()> {
+    if kept.dtype() != block.dtype() || mask.shape() != block.shape() {
+        return Err(Error::internal("a masked block does not fit its mask"));
+    }
+    let size = block.dtype().size();
+    let mask = mask.values::<bool>()?;
+    let source = block.bytes().chunks_exact(size);
+    for ((target, source), &inside) in kept.bytes_mut().chunks_exact_mut(size).zip(source).zip(mask)
+    {
+        if inside {
+            target.copy_from_slice(source);
+        }
+    }
+    Ok(())
+}

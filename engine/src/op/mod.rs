@@ -1,0 +1,104 @@
+//! Operations: what is done to one block. One file each, by one template; nothing in here knows
+//! where, how often or by whom a block is run.
+
+pub mod copy;
+
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Kind, Result};
+use crate::grid::Block;
+use crate::run::cancel::CancelToken;
+use crate::source::{Sink, Source};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Shape and type of an array that exists or is to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArrayShape {
+    /// Extents.
+    pub shape: Vec<u64>,
+    /// Data type.
+    pub dtype: DType,
+}
+
+/// Bytes that a block moved, uncompressed on the reading side and as stored on the writing side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes of voxels that were read.
+    pub read: u64,
+    /// Bytes that were written to outputs.
+    pub written: u64,
+}
+
+/// Everything that an operation sees of the world while it works on one block.
+pub struct BlockIo<'a> {
+    /// Which block.
+    pub block: &'a Block,
+    /// Arrays to read, of the shape of the grid's array.
+    pub inputs: &'a [Arc<dyn Source>],
+    /// Arrays to write.
+    pub outputs: &'a [Arc<dyn Sink>],
+    /// The mask on the block's inner region as `bool`; none where every voxel counts.
+    pub mask: Option<&'a Array>,
+    /// Asks whether the user wants to stop; to be asked between the steps of a long block.
+    pub cancel: &'a CancelToken,
+}
+
+/// An operation: plain parameters and four answers about them.
+pub trait Operation: Send + Sync {
+    /// The name that commands, run folders and registries use.
+    fn name(&self) -> &str;
+
+    /// How far beyond a block it reads, for each axis.
+    fn halo(&self, ndim: usize) -> Vec<u64> {
+        vec![0; ndim]
+    }
+
+    /// Shape and type of its outputs for these inputs.
+    ///
+    /// # Errors
+    /// `shape-mismatch` or `dtype-mismatch` for inputs that it does not take.
+    fn outputs(&self, inputs: &[ArrayShape]) -> Result<Vec<ArrayShape>>;
+
+    /// Bytes that a block takes besides what its inputs hold between blocks: the blocks read, the
+    /// blocks written and everything in between.
+    fn block_bytes(&self, outer_voxels: u64, inputs: &[ArrayShape], outputs: &[ArrayShape]) -> u64;
+
+    /// Works on one block.
+    ///
+    /// # Errors
+    /// Whatever reading and writing give; `cancelled` when it stopped because it was asked to.
+    fn run(&self, io: &BlockIo) -> Result<Traffic>;
+}
+
+/// An operation as it stands in a run folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperationSpec {
+    /// Its name.
+    pub name: String,
+    /// Its parameters.
+    pub parameters: serde_json::Value,
+}
+
+impl OperationSpec {
+    /// The operation that this describes.
+    ///
+    /// # Errors
+    /// `run-damaged` for an unknown name or parameters that do not fit.
+    pub fn build(&self) -> Result<Arc<dyn Operation>> {
+        match self.name.as_str() {
+            copy::Copy::NAME => Ok(Arc::new(self.parameters::<copy::Copy>()?)),
+            name => Err(Error::new(Kind::RunDamaged, format!("there is no operation '{name}'"))
+                .fix("The run may come from a newer version, or from another language's worker.")),
+        }
+    }
+
+    fn parameters<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_value(self.parameters.clone()).map_err(|error| {
+            Error::new(
+                Kind::RunDamaged,
+                format!("the parameters of operation '{}' are not understood: {error}", self.name),
+            )
+        })
+    }
+}

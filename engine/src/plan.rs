@@ -1,0 +1,372 @@
+//! From a request to a plan: blocks, who owns which write units, tasks, memory, bytes. Everything
+//! that can be refused is refused here, before anything is written.
+
+use crate::error::{Error, Kind, Result};
+use crate::grid::{Grid, Ownership, Region, lcm, shape_text};
+use crate::op::{ArrayShape, Operation};
+use crate::run::Backend;
+use serde::{Deserialize, Serialize};
+
+/// Blocks larger than this are not proposed by [`auto_block_shape`], unless one write unit is.
+const AUTO_BLOCK_BYTES: u64 = 64 << 20;
+/// Worker processes get several tasks each, so that a slow one does not hold up the end.
+const TASKS_PER_WORKER: u64 = 4;
+/// Memory of a worker process besides its blocks: code, buffers of codecs, the journal.
+const PROCESS_BYTES: u64 = 32 << 20;
+
+/// The decisions of a plan: fixed when the run is made and never changed afterwards.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Version of the run folder's format.
+    pub format: u32,
+    /// The blocks.
+    pub grid: Grid,
+    /// Which blocks belong to one task.
+    pub ownership: Ownership,
+    /// Names of the stages, in order.
+    pub stages: Vec<String>,
+    /// Memory.
+    pub memory: Memory,
+    /// Bytes of voxels to be read.
+    pub bytes_to_read: u64,
+    /// Bytes of voxels to be written, before compression.
+    pub bytes_to_write: u64,
+    /// The first attempt's division into tasks; later attempts have their own.
+    pub tasks: Vec<Task>,
+}
+
+/// Groups of blocks (see [`Ownership`]) that one worker does one after the other, as ranges
+/// `[first, one past the last]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Task {
+    /// The ranges, in order.
+    pub groups: Vec<[u64; 2]>,
+}
+
+impl Task {
+    /// The groups, in order.
+    pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+        self.groups.iter().flat_map(|[start, end]| *start..*end)
+    }
+
+    /// Number of groups.
+    pub fn len(&self) -> u64 {
+        self.groups.iter().map(|[start, end]| end - start).sum()
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn push(&mut self, group: u64) {
+        match self.groups.last_mut() {
+            Some([_, end]) if *end == group => *end += 1,
+            _ => self.groups.push([group, group + 1]),
+        }
+    }
+}
+
+/// The projection of memory, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Of one block in work.
+    pub per_block: u64,
+    /// Of what a process holds between blocks, such as decoded pages.
+    pub held: u64,
+    /// Of one process besides its blocks.
+    pub process: u64,
+    /// Of all workers together.
+    pub total: u64,
+    /// What may be used.
+    pub budget: u64,
+}
+
+impl Memory {
+    /// The projection for another number of workers, or elsewhere.
+    pub fn total_for(&self, workers: u64, backend: Backend) -> u64 {
+        let processes = match backend {
+            Backend::Local => 1,
+            Backend::Subprocess => workers,
+        };
+        workers * self.per_block + processes * (self.held + self.process)
+    }
+}
+
+/// What the planner must know of the arrays; it opens none.
+pub struct PlanInput<'a> {
+    /// The operation.
+    pub operation: &'a dyn Operation,
+    /// Inputs.
+    pub inputs: &'a [ArrayShape],
+    /// Outputs.
+    pub outputs: &'a [ArrayShape],
+    /// The region that the blocks cover.
+    pub domain: Region,
+    /// Block shape.
+    pub block_shape: &'a [u64],
+    /// Write unit of each output that has one, and whether it is a shard.
+    pub write_units: &'a [WriteUnit],
+    /// Bytes that the inputs hold between blocks.
+    pub held: u64,
+    /// How many work at the same time.
+    pub workers: u64,
+    /// Where they work.
+    pub backend: Backend,
+    /// Memory that may be used, in bytes.
+    pub budget: u64,
+}
+
+/// What an output is written in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteUnit {
+    /// Extents of the chunk or shard, on the grid's axes.
+    pub shape: Vec<u64>,
+    /// Whether it is a shard, whose blocks are put together, or a chunk, which a block must fill.
+    pub shard: bool,
+}
+
+impl Plan {
+    /// Makes the plan.
+    ///
+    /// # Errors
+    /// `invalid-argument`, `unsafe-block-shape` or `memory-budget`, each with what would work.
+    pub fn make(input: &PlanInput) -> Result<Plan> {
+        if input.workers == 0 {
+            return Err(
+                Error::argument("0 workers cannot do anything").fix("Use at least 1 worker.")
+            );
+        }
+        let grid = Grid::new(input.domain.clone(), input.block_shape)?;
+        let halo = input.operation.halo(grid.ndim());
+        let grid = grid.with_halo(&halo)?;
+        let mut ownership = Ownership::single(grid.ndim());
+        for unit in input.write_units {
+            ownership = ownership.join(&Ownership::plan(&grid, &unit.shape, unit.shard)?);
+        }
+        let memory = project_memory(input, &grid)?;
+        let voxels = input.domain.voxels();
+        let bytes = |arrays: &[ArrayShape]| {
+            voxels * arrays.iter().map(|array| array.dtype.size() as u64).sum::<u64>()
+        };
+        let groups = ownership.groups(&grid) as usize;
+        Ok(Plan {
+            format: crate::run::FORMAT,
+            tasks: divide((0..groups).map(|group| group as u64), input.workers, input.backend),
+            stages: vec![input.operation.name().to_owned()],
+            bytes_to_read: bytes(input.inputs),
+            bytes_to_write: bytes(input.outputs),
+            grid,
+            ownership,
+            memory,
+        })
+    }
+}
+
+/// Tasks of nearly equal size that cover the groups, which come in ascending order. Threads share
+/// one task, which they take blocks from in order, so that neighbours in the array are neighbours in
+/// time.
+pub fn divide(
+    groups: impl ExactSizeIterator<Item = u64>,
+    workers: u64,
+    backend: Backend,
+) -> Vec<Task> {
+    let count = groups.len() as u64;
+    let tasks = match backend {
+        Backend::Local => 1,
+        Backend::Subprocess => workers.saturating_mul(TASKS_PER_WORKER),
+    };
+    let tasks = tasks.clamp(1, count.max(1));
+    let mut divided = vec![Task::default(); tasks as usize];
+    for (index, group) in groups.enumerate() {
+        divided[(index as u64 * tasks / count) as usize].push(group);
+    }
+    divided
+}
+
+fn project_memory(input: &PlanInput, grid: &Grid) -> Result<Memory> {
+    let project = |block_shape: &[u64]| {
+        let outer: u64 = (0..grid.ndim())
+            .map(|axis| {
+                let widened = block_shape[axis] + 2 * grid.halo[axis];
+                widened.min(grid.domain.shape[axis].max(1))
+            })
+            .product();
+        let per_block = input.operation.block_bytes(outer, input.inputs, input.outputs);
+        let busy = input.workers.min(grid.len().max(1));
+        let (held, process, budget) = (input.held, PROCESS_BYTES, input.budget);
+        let memory = Memory { per_block, held, process, total: 0, budget };
+        Memory { total: memory.total_for(busy, input.backend), ..memory }
+    };
+    let memory = project(&grid.block_shape);
+    if memory.total <= memory.budget {
+        return Ok(memory);
+    }
+    let error = Error::new(
+        Kind::MemoryBudget,
+        format!(
+            "{} workers on blocks of {} need {}, the budget is {}",
+            input.workers,
+            shape_text(&grid.block_shape),
+            bytes_text(memory.total),
+            bytes_text(memory.budget)
+        ),
+    );
+    // Halving the longest axis, in whole write units, until the projection fits.
+    let mut smaller = grid.block_shape.clone();
+    let unit = |axis: usize| input.write_units.iter().map(|unit| unit.shape[axis]).fold(1, lcm);
+    while project(&smaller).total > memory.budget {
+        let longest =
+            (0..smaller.len()).filter(|&a| smaller[a] > unit(a)).max_by_key(|&a| smaller[a]);
+        let Some(axis) = longest else {
+            return Err(error.fix("Use fewer workers, or raise the budget with --memory."));
+        };
+        smaller[axis] = (smaller[axis] / 2).div_ceil(unit(axis)) * unit(axis);
+        if smaller[axis] >= grid.block_shape[axis] && smaller[axis] > unit(axis) {
+            smaller[axis] -= unit(axis);
+        }
+    }
+    Err(error.fix(format!(
+        "Use --block-shape {}, fewer workers, or raise the budget with --memory.",
+        shape_text(&smaller)
+    )))
+}
+
+/// A block shape that fills write units and, where that stays small enough, whole read chunks, too.
+pub fn auto_block_shape(
+    shape: &[u64],
+    item_size: usize,
+    read_chunks: Option<&[u64]>,
+    write_unit: Option<&[u64]>,
+) -> Vec<u64> {
+    let unit: Vec<u64> = match (write_unit, read_chunks) {
+        (Some(unit), _) => unit.to_vec(),
+        (None, Some(chunks)) => chunks.to_vec(),
+        (None, None) => vec![1; shape.len()],
+    };
+    let bytes = |block: &[u64]| {
+        let clipped = block.iter().zip(shape).map(|(b, n)| (*b).min((*n).max(1)));
+        clipped.product::<u64>() * item_size as u64
+    };
+    let mut block = unit.clone();
+    if let Some(chunks) = read_chunks {
+        for axis in (0..block.len()).rev() {
+            let mut wider = block.clone();
+            wider[axis] = lcm(block[axis], chunks[axis].max(1))
+                .min(shape[axis].max(1).next_multiple_of(unit[axis]));
+            if bytes(&wider) <= AUTO_BLOCK_BYTES {
+                block = wider;
+            }
+        }
+    }
+    // Small units are put together, so that the work on a block outweighs its bookkeeping.
+    while bytes(&block) < AUTO_BLOCK_BYTES / 64 {
+        let Some(axis) =
+            (0..block.len()).filter(|&a| block[a] < shape[a]).min_by_key(|&a| block[a])
+        else {
+            break;
+        };
+        block[axis] *= 2;
+    }
+    block
+}
+
+/// A number of bytes as people write it.
+pub fn bytes_text(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if value < 1000.0 {
+            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.1} TB")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::dtype::DType;
+    use crate::op::copy::Copy;
+
+    /// A plan over so many blocks of one voxel.
+    pub(crate) fn plan_of(blocks: u64) -> Plan {
+        let array = ArrayShape { shape: vec![blocks], dtype: DType::U8 };
+        Plan::make(&PlanInput {
+            operation: &Copy::default(),
+            inputs: &[array.clone()],
+            outputs: &[array.clone()],
+            domain: Region::whole(&array.shape),
+            block_shape: &[1],
+            write_units: &[],
+            held: 0,
+            workers: 1,
+            backend: Backend::Local,
+            budget: 1 << 40,
+        })
+        .unwrap()
+    }
+
+    fn plan(block_shape: &[u64], unit: Option<WriteUnit>, budget: u64) -> Result<Plan> {
+        let array = ArrayShape { shape: vec![256, 256, 256], dtype: DType::U8 };
+        Plan::make(&PlanInput {
+            operation: &Copy::default(),
+            inputs: &[array.clone()],
+            outputs: &[array.clone()],
+            domain: Region::whole(&array.shape),
+            block_shape,
+            write_units: unit.as_slice(),
+            held: 0,
+            workers: 2,
+            backend: Backend::Local,
+            budget,
+        })
+    }
+
+    #[test]
+    fn a_plan_over_the_budget_is_refused_with_a_shape_that_fits() {
+        let unit = WriteUnit { shape: vec![64; 3], shard: false };
+        let error = plan(&[256; 3], Some(unit.clone()), 64 << 20).unwrap_err();
+        assert_eq!(error.kind, Kind::MemoryBudget);
+        let fix = error.fix.unwrap();
+        let shape: Vec<u64> = fix
+            .strip_prefix("Use --block-shape ")
+            .and_then(|rest| rest.split(", ").next())
+            .unwrap()
+            .split(',')
+            .map(|n| n.parse().unwrap())
+            .collect();
+        assert!(plan(&shape, Some(unit), 64 << 20).is_ok(), "{shape:?}");
+    }
+
+    #[test]
+    fn blocks_inside_a_shard_are_one_groups_work() {
+        let unit = WriteUnit { shape: vec![128; 3], shard: true };
+        let plan = plan(&[64; 3], Some(unit), 1 << 30).unwrap();
+        assert_eq!(plan.ownership.blocks_per_group, [2, 2, 2]);
+        assert_eq!(plan.tasks, [Task { groups: vec![[0, 8]] }]);
+    }
+
+    #[test]
+    fn tasks_cover_all_groups_once() {
+        for groups in [vec![], vec![5], vec![1, 2, 9], (0..100).collect()] {
+            let tasks = divide(groups.iter().copied(), 3, Backend::Subprocess);
+            let covered: Vec<u64> = tasks.iter().flat_map(Task::iter).collect();
+            assert_eq!(covered, groups);
+            let sizes: Vec<u64> = tasks.iter().map(Task::len).collect();
+            assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1);
+        }
+    }
+
+    #[test]
+    fn the_automatic_block_fills_write_units_and_stays_small() {
+        let auto = auto_block_shape(&[512; 3], 1, Some(&[64; 3]), Some(&[96, 96, 96]));
+        assert_eq!(auto, [192, 192, 192]);
+        let pages =
+            auto_block_shape(&[1000, 4096, 4096], 2, Some(&[1, 4096, 4096]), Some(&[64; 3]));
+        assert!(pages.iter().all(|n| n % 64 == 0));
+        assert!(pages.iter().product::<u64>() * 2 <= AUTO_BLOCK_BYTES * 2);
+        assert_eq!(auto_block_shape(&[10], 1, None, None), [16]);
+    }
+}

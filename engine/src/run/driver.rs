@@ -1,0 +1,351 @@
+//! Leads an attempt from its first block to its outcome.
+
+use super::cancel::CancelToken;
+use super::folder::{Attempt, BlockSet, RunFolder};
+use super::lock::OutputLock;
+use super::monitor::{BlockState, Counts, Monitor};
+use super::subprocess::Pool;
+use super::worker::Job;
+use super::{Backend, journal, threads};
+use crate::error::{Error, Kind, Result};
+use crate::source::Sink;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    /// Blocks are being worked on.
+    Running,
+    /// It was asked to stop, and blocks in hand are being finished.
+    Cancelling,
+    /// Every block is done or skipped.
+    Succeeded,
+    /// Some blocks failed.
+    Failed,
+    /// It was stopped on request.
+    Cancelled,
+    /// The process that led it is gone.
+    Interrupted,
+}
+
+impl RunState {
+    /// The name that commands and run folders use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunState::Running => "running",
+            RunState::Cancelling => "cancelling",
+            RunState::Succeeded => "succeeded",
+            RunState::Failed => "failed",
+            RunState::Cancelled => "cancelled",
+            RunState::Interrupted => "interrupted",
+        }
+    }
+
+    /// Whether nothing more will happen by itself.
+    pub fn is_final(self) -> bool {
+        !matches!(self, RunState::Running | RunState::Cancelling)
+    }
+}
+
+/// How an attempt ended; `outcome.json`, written last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// `succeeded`, `failed` or `cancelled`.
+    pub state: RunState,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Blocks by state.
+    pub counts: Counts,
+    /// When the attempt began, in seconds since 1970.
+    pub started: f64,
+    /// When it ended.
+    pub ended: f64,
+    /// Bytes of voxels read.
+    pub read: u64,
+    /// Bytes stored.
+    pub written: u64,
+    /// Largest resident memory of a worker's process.
+    pub peak_memory: Option<u64>,
+    /// The blocks that failed, in order.
+    pub failed_blocks: Vec<u64>,
+    /// The first failure, or why the run stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Error>,
+}
+
+/// A run that this process leads, or has led.
+pub struct Run {
+    folder: RunFolder,
+    cancel: CancelToken,
+    end: Arc<(Mutex<Option<Outcome>>, Condvar)>,
+}
+
+/// What an attempt needs besides its job.
+pub(super) struct Lead {
+    pub attempt: Attempt,
+    pub todo: Option<BlockSet>,
+    pub locks: Vec<OutputLock>,
+    pub program: Option<PathBuf>,
+    pub task_timeout: Option<Duration>,
+}
+
+/// Takes the locks of all outputs that have a place on disk.
+pub(super) fn lock_outputs(
+    places: impl Iterator<Item = PathBuf>,
+    folder: &RunFolder,
+    patience: Duration,
+) -> Result<Vec<OutputLock>> {
+    places.map(|place| OutputLock::acquire(&place, folder.path(), patience)).collect()
+}
+
+impl Run {
+    /// Starts the attempt on a thread of its own.
+    pub(super) fn lead(job: Job, lead: Lead) -> Result<Run> {
+        for lock in &lead.locks {
+            lock.share()?;
+        }
+        let cancel = CancelToken::new();
+        let end = Arc::new((Mutex::new(None), Condvar::new()));
+        let run = Run { folder: job.folder.clone(), cancel: cancel.clone(), end: end.clone() };
+        std::thread::Builder::new()
+            .name(format!("run {}", job.request.id))
+            .spawn(move || {
+                let outcome = drive(job, lead, &cancel);
+                *end.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+                end.1.notify_all();
+            })
+            .map_err(|error| Error::internal(format!("no thread for the run: {error}")))?;
+        Ok(run)
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// Asks the run to stop; what is in hand ends within about a second.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Waits for the end, at most so long.
+    pub fn wait_for(&self, time: Duration) -> Option<Outcome> {
+        let end = self.end.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.end.1.wait_timeout_while(end, time, |outcome| outcome.is_none());
+        waited.unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Waits for the end.
+    pub fn wait(&self) -> Outcome {
+        loop {
+            if let Some(outcome) = self.wait_for(Duration::from_secs(3600)) {
+                return outcome;
+            }
+        }
+    }
+}
+
+impl Outcome {
+    /// The outcome as a result: an error unless the run succeeded.
+    ///
+    /// # Errors
+    /// `blocks-failed` or `cancelled`, with the way to go on.
+    pub fn into_result(self, folder: &RunFolder) -> Result<Outcome> {
+        let id = folder.request().map_or_else(|_| folder.name(), |request| request.id);
+        match self.state {
+            RunState::Succeeded => Ok(self),
+            RunState::Cancelled => Err(Error::new(
+                Kind::Cancelled,
+                format!(
+                    "run {id} was stopped with {} of {} blocks done",
+                    self.counts.done, self.counts.total
+                ),
+            )
+            .fix(format!("bp resume {id} finishes the rest."))),
+            _ => {
+                let first = self.error.as_ref();
+                let message = match self.failed_blocks.len() {
+                    0 => format!("run {id} failed"),
+                    n => {
+                        let shown = &self.failed_blocks[..n.min(10)];
+                        format!("{n} block(s) failed in run {id}: {shown:?}")
+                    }
+                };
+                let reason = first.map_or_else(String::new, |error| format!(". {}", error.message));
+                let fix = first.and_then(|error| error.fix.clone()).unwrap_or_default();
+                let mut error = Error::new(Kind::BlocksFailed, format!("{message}{reason}"))
+                    .fix(format!("{fix} bp resume {id} tries what is not done again.").trim());
+                error.traceback = first.and_then(|error| error.traceback.clone());
+                Err(error)
+            }
+        }
+    }
+}
+
+/// How often the folder is read while blocks are worked on.
+const POLL: Duration = Duration::from_millis(50);
+
+fn drive(job: Job, lead: Lead, cancel: &CancelToken) -> Outcome {
+    let job = Arc::new(job);
+    let result = follow(&job, &lead, cancel);
+    let mut outcome = match result {
+        Ok(outcome) => outcome,
+        Err(error) => outcome_without_journal(&job, &lead.attempt, error),
+    };
+    if let Err(error) = job.folder.write("outcome.json", &outcome) {
+        outcome.state = RunState::Failed;
+        outcome.error = Some(error);
+    }
+    for lock in lead.locks {
+        lock.release();
+    }
+    outcome
+}
+
+/// When even the journals cannot be read, the run has failed for that reason.
+fn outcome_without_journal(job: &Job, attempt: &Attempt, error: Error) -> Outcome {
+    let total = job.plan.grid.len();
+    Outcome {
+        state: RunState::Failed,
+        attempt: attempt.number,
+        counts: Counts { total, pending: total, ..Counts::default() },
+        started: attempt.started,
+        ended: journal::now(),
+        read: 0,
+        written: 0,
+        peak_memory: None,
+        failed_blocks: Vec::new(),
+        error: Some(error),
+    }
+}
+
+fn follow(job: &Arc<Job>, lead: &Lead, cancel: &CancelToken) -> Result<Outcome> {
+    let mut monitor = Monitor::open(&job.folder)?;
+    let mut asked = false;
+    let mut stopped = None;
+    let worked = {
+        let mut look = |monitor: &mut Monitor| -> Result<()> {
+            monitor.poll()?;
+            if stopped.is_none() {
+                stopped = monitor.reason_to_stop();
+                if stopped.is_some() {
+                    cancel.cancel();
+                }
+            }
+            if !asked && job.folder.is_cancel_asked() {
+                asked = true;
+                cancel.cancel();
+            }
+            Ok(())
+        };
+        match lead.attempt.backend {
+            Backend::Local => {
+                let (done, wait) = std::sync::mpsc::channel();
+                let thread = {
+                    let (job, attempt, todo, cancel) =
+                        (job.clone(), lead.attempt.clone(), lead.todo.clone(), cancel.clone());
+                    std::thread::spawn(move || {
+                        let result = threads::run(&job, &attempt, todo.as_ref(), &cancel);
+                        let _ = done.send(());
+                        result
+                    })
+                };
+                let mut looked = Ok(());
+                while wait.recv_timeout(POLL) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                    looked = looked.and_then(|()| look(&mut monitor));
+                }
+                let result =
+                    thread.join().unwrap_or_else(|_| Err(Error::internal("the run panicked")));
+                result.and(looked)
+            }
+            Backend::Subprocess => {
+                let retries = job.request.retries;
+                let mut pool = Pool::new(
+                    &job.folder,
+                    &lead.attempt,
+                    lead.program.clone(),
+                    retries,
+                    lead.task_timeout,
+                )?;
+                let mut looked_at = Instant::now();
+                loop {
+                    match pool.step(cancel) {
+                        Ok(true) => {}
+                        Ok(false) => break Ok(()),
+                        Err(error) => break Err(error),
+                    }
+                    std::thread::sleep(Duration::from_millis(5));
+                    if looked_at.elapsed() > POLL {
+                        look(&mut monitor)?;
+                        looked_at = Instant::now();
+                    }
+                }
+            }
+        }
+    };
+    monitor.poll()?;
+    monitor.settle();
+    let counts = monitor.counts();
+    let failed = |block: &u64| monitor.states()[*block as usize] == BlockState::Failed;
+    let first_failure =
+        monitor.failures().iter().find(|(block, _)| failed(block)).map(|(block, failure)| {
+            let mut error = failure.error.clone();
+            if !error.message.contains("block") {
+                error.message = format!("Block {block}: {}", error.message);
+            }
+            error
+        });
+    let stopped = stopped.map(|reason| Error::new(Kind::BlocksFailed, reason));
+    let error = worked.err().or(first_failure).or(stopped);
+    let state = if counts.is_complete() && error.is_none() {
+        RunState::Succeeded
+    } else if error.is_none() && cancel.is_cancelled() {
+        RunState::Cancelled
+    } else {
+        RunState::Failed
+    };
+    let (read, written) = monitor.bytes();
+    Ok(Outcome {
+        state,
+        attempt: lead.attempt.number,
+        counts,
+        started: lead.attempt.started,
+        ended: journal::now(),
+        read,
+        written,
+        peak_memory: monitor.peak_memory(),
+        failed_blocks: monitor.failures().keys().copied().filter(failed).collect(),
+        error,
+    })
+}
+
+/// Where the outputs lie on disk.
+pub(super) fn places(outputs: &[Arc<dyn Sink>]) -> impl Iterator<Item = PathBuf> + '_ {
+    outputs.iter().filter_map(|output| output.storage())
+}
+
+/// Where a run stands, from its folder alone.
+///
+/// # Errors
+/// `run-damaged` and the like.
+pub fn state_of(folder: &RunFolder) -> Result<RunState> {
+    let latest = folder.latest_attempt();
+    if folder.file("outcome.json").is_file() {
+        let outcome: Outcome = folder.read("outcome.json")?;
+        if outcome.attempt == latest {
+            return Ok(outcome.state);
+        }
+    }
+    if latest == 0 {
+        return Ok(RunState::Interrupted);
+    }
+    Ok(match folder.attempt(latest)?.driver.is_alive() {
+        Some(false) => RunState::Interrupted,
+        _ if folder.is_cancel_asked() => RunState::Cancelling,
+        _ => RunState::Running,
+    })
+}

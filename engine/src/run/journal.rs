@@ -1,0 +1,226 @@
+//! The sentinels of one worker: a file that is only appended to, one line an event.
+
+use crate::error::{Error, Kind, Result};
+use crate::op::Traffic;
+use crate::run::process::ProcessId;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// One line of a journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// Who writes this journal; the first line.
+    Worker {
+        /// Seconds since 1970.
+        time: f64,
+        /// The process.
+        process: ProcessId,
+    },
+    /// A block is being worked on.
+    Start {
+        /// The block.
+        block: u64,
+        /// Seconds since 1970.
+        time: f64,
+    },
+    /// A block's output is complete.
+    Done {
+        /// The block.
+        block: u64,
+        /// Seconds since 1970.
+        time: f64,
+        /// Seconds that it took.
+        seconds: f64,
+        /// Bytes of voxels read.
+        read: u64,
+        /// Bytes stored.
+        written: u64,
+    },
+    /// A block lies outside the mask.
+    Skipped {
+        /// The block.
+        block: u64,
+        /// Seconds since 1970.
+        time: f64,
+    },
+    /// A block failed.
+    Failed {
+        /// The block.
+        block: u64,
+        /// Seconds since 1970.
+        time: f64,
+        /// Seconds that it took.
+        seconds: f64,
+        /// What happened.
+        error: Error,
+        /// Whether this attempt tries it again.
+        again: bool,
+    },
+    /// The first `done` lines of this file are on stable storage.
+    Durable {
+        /// Number of `done` lines.
+        done: u64,
+        /// Seconds since 1970.
+        time: f64,
+    },
+    /// The worker ends.
+    End {
+        /// Seconds since 1970.
+        time: f64,
+        /// Largest resident memory of its process, in bytes.
+        peak_memory: Option<u64>,
+    },
+}
+
+/// Now, in seconds since 1970.
+pub fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
+}
+
+/// Appends events to a worker's journal.
+///
+/// A line leaves with one `write`; the `start` of a block may wait for the line that precedes it or
+/// follows it, so that a quick block costs one call.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    path: PathBuf,
+    lines: Vec<u8>,
+    done: u64,
+    broken: bool,
+}
+
+impl Journal {
+    /// Starts a journal, which must not exist yet.
+    ///
+    /// # Errors
+    /// `write-failed` and the like.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = File::options()
+            .create_new(true)
+            .append(true)
+            .open(path)
+            .map_err(|error| Error::write(path, &error))?;
+        let mut journal = Journal {
+            file,
+            path: path.to_owned(),
+            lines: Vec::with_capacity(512),
+            done: 0,
+            broken: false,
+        };
+        journal.write(&Event::Worker { time: now(), process: ProcessId::current() })?;
+        Ok(journal)
+    }
+
+    /// Appends a line and hands it to the operating system.
+    ///
+    /// # Errors
+    /// `disk-full`, `write-failed` and the like; from then on every call fails, since a torn line
+    /// may only be a file's last.
+    pub fn write(&mut self, event: &Event) -> Result<()> {
+        self.push(event)?;
+        self.flush()
+    }
+
+    /// Notes that a block is begun.
+    ///
+    /// # Errors
+    /// As [`Journal::write`].
+    pub fn start(&mut self, block: u64) -> Result<()> {
+        self.write(&Event::Start { block, time: now() })
+    }
+
+    /// Notes that a block is done, and that another one is begun with the same call.
+    ///
+    /// # Errors
+    /// As [`Journal::write`].
+    pub fn done(
+        &mut self,
+        block: u64,
+        seconds: f64,
+        traffic: Traffic,
+        next: Option<u64>,
+    ) -> Result<()> {
+        let time = now();
+        let Traffic { read, written } = traffic;
+        self.push(&Event::Done { block, time, seconds, read, written })?;
+        if let Some(block) = next {
+            self.push(&Event::Start { block, time })?;
+        }
+        self.flush()?;
+        self.done += 1;
+        Ok(())
+    }
+
+    /// Number of `done` lines so far.
+    pub fn done_lines(&self) -> u64 {
+        self.done
+    }
+
+    fn push(&mut self, event: &Event) -> Result<()> {
+        serde_json::to_writer(&mut self.lines, event)
+            .map_err(|error| Error::internal(format!("a journal line: {error}")))?;
+        self.lines.push(b'\n');
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if self.broken {
+            return Err(Error::new(
+                Kind::WriteFailed,
+                format!("the journal '{}' could not be written before", self.path.display()),
+            ));
+        }
+        let written = self.file.write_all(&self.lines);
+        self.lines.clear();
+        written.map_err(|error| {
+            self.broken = true;
+            Error::write(&self.path, &error)
+        })
+    }
+}
+
+/// The events in `bytes`, and how many bytes they took: a torn last line is left for later.
+pub fn parse(bytes: &[u8]) -> (Vec<Event>, usize) {
+    let complete = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+    let events = bytes[..complete]
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect();
+    (events, complete)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_last_line_waits_and_a_damaged_one_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0.1.jsonl");
+        let mut journal = Journal::create(&path).unwrap();
+        journal.start(3).unwrap();
+        journal.done(3, 0.5, Traffic { read: 8, written: 4 }, Some(4)).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let (events, used) = parse(&bytes);
+        assert_eq!(used, bytes.len());
+        assert!(matches!(events[0], Event::Worker { .. }));
+        assert!(matches!(events[2], Event::Done { block: 3, read: 8, written: 4, .. }));
+        assert!(matches!(events[3], Event::Start { block: 4, .. }));
+        bytes.extend(b"garbage\n{\"event\":\"start\",\"blo");
+        let (torn, torn_used) = parse(&bytes);
+        assert_eq!((torn.len(), torn_used), (4, used + 8));
+    }
+
+    #[test]
+    fn one_journal_has_one_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0.1.jsonl");
+        let _journal = Journal::create(&path).unwrap();
+        assert!(Journal::create(&path).is_err());
+    }
+}

@@ -1,0 +1,58 @@
+//! Runs: the folder, the journal, the worker loop, backends, resume, cancel and the live view.
+
+pub mod cancel;
+mod driver;
+pub mod folder;
+pub mod journal;
+pub mod live;
+pub mod lock;
+pub mod monitor;
+pub mod process;
+pub mod registry;
+mod resume;
+mod setup;
+mod subprocess;
+mod threads;
+pub mod worker;
+
+pub use driver::{Outcome, Run, RunState};
+pub use resume::Resume;
+pub use setup::{Output, Prepared, Setup};
+pub use subprocess::work_as_process;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the run folder's format that this engine writes.
+pub const FORMAT: u32 = 1;
+
+/// Where blocks are worked on.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// On threads of this process.
+    #[default]
+    Local,
+    /// In worker processes on this machine.
+    Subprocess,
+}
+
+impl Backend {
+    /// The name that commands and run folders use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Backend::Local => "local",
+            Backend::Subprocess => "subprocess",
+        }
+    }
+}

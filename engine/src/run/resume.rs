@@ -1,0 +1,304 @@
+//! Going on with a run: everything that is not done, by whoever, wherever, with as many workers.
+
+use super::driver::{Lead, Outcome, RunState, lock_outputs, places, state_of};
+use super::folder::{Attempt, BlockSet, Request, RunFolder};
+use super::journal::{Event, parse};
+use super::process::{ProcessId, boot_id};
+use super::worker::Job;
+use super::{Backend, Run, journal};
+use crate::error::{Error, Kind, Result};
+use crate::plan::{Plan, divide};
+use crate::source::Source;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a run is gone on with; what is not given stays as it was.
+#[derive(Clone, Debug, Default)]
+pub struct Resume {
+    /// Where blocks are worked on.
+    pub backend: Option<Backend>,
+    /// How many work at the same time.
+    pub workers: Option<u64>,
+    /// Memory that may be used, in bytes.
+    pub budget: Option<u64>,
+    /// Goes on although the input or the engine changed; recorded in the run.
+    pub force: bool,
+    /// Also decodes what is said to be done.
+    pub verify: bool,
+    /// The `bp` program, for worker processes.
+    pub program: Option<PathBuf>,
+}
+
+/// How long workers of a killed run get to notice that they are alone.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+impl Resume {
+    /// Starts another attempt at a run.
+    ///
+    /// # Errors
+    /// `run-active`, `run-changed`, `run-damaged`, `output-locked`; `invalid-argument` if nothing is
+    /// left to do.
+    pub fn start(&self, folder: &RunFolder) -> Result<Run> {
+        let state = state_of(folder)?;
+        let request = folder.request()?;
+        if !state.is_final() {
+            return Err(Error::new(
+                Kind::RunActive,
+                format!("run {} is {}", request.id, state.as_str()),
+            )
+            .fix(format!("Watch it (bp watch {0}) or cancel it (bp cancel {0}).", request.id)));
+        }
+        if state == RunState::Succeeded {
+            return Err(Error::argument(format!(
+                "run {} has succeeded: nothing is left to do",
+                request.id
+            )));
+        }
+        let mut forced = Vec::new();
+        let mut check = |result: Result<()>| match result {
+            Err(error) if self.force && error.kind == Kind::RunChanged => {
+                forced.push(error.kind);
+                Ok(())
+            }
+            other => other,
+        };
+        check(same_engine(&request))?;
+        let job = Job::open(folder.clone())?;
+        check(same_inputs(&job))?;
+        let locks = lock_outputs(places(&job.outputs), folder, PATIENCE)?;
+        let todo = self.what_is_left(&job)?;
+        let number = folder.latest_attempt() + 1;
+        let before = match number {
+            1 => None,
+            _ => Some(folder.attempt(number - 1)?),
+        };
+        let backend = self.backend.or(before.as_ref().map(|a| a.backend)).unwrap_or_default();
+        let workers = self.workers.or(before.as_ref().map(|a| a.workers)).unwrap_or(1);
+        let plan = &job.plan;
+        let mut groups: Vec<u64> = (0..plan.grid.len())
+            .filter(|&block| todo.contains(block))
+            .map(|block| plan.ownership.group_of(&plan.grid, block))
+            .collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let attempt = Attempt {
+            number,
+            backend,
+            workers,
+            budget: self.checked_budget(plan, workers, backend, before.as_ref())?,
+            tasks: divide(groups.into_iter(), workers, backend),
+            driver: ProcessId::current(),
+            started: journal::now(),
+            forced,
+        };
+        put_away_outcome(folder)?;
+        folder.write_bytes(&format!("attempts/{number}.todo"), todo.as_bytes())?;
+        folder.write(&format!("attempts/{number}.json"), &attempt)?;
+        let lead = Lead {
+            attempt,
+            todo: Some(todo),
+            locks,
+            program: self.program.clone(),
+            task_timeout: None,
+        };
+        Run::lead(job, lead)
+    }
+
+    fn checked_budget(
+        &self,
+        plan: &Plan,
+        workers: u64,
+        backend: Backend,
+        before: Option<&Attempt>,
+    ) -> Result<u64> {
+        if workers == 0 {
+            return Err(
+                Error::argument("0 workers cannot do anything").fix("Use at least 1 worker.")
+            );
+        }
+        let budget = self.budget.or(before.map(|a| a.budget)).unwrap_or(plan.memory.budget);
+        let total = plan.memory.total_for(workers, backend);
+        if total > budget {
+            return Err(Error::new(
+                Kind::MemoryBudget,
+                format!(
+                    "{workers} workers need {}, the budget is {}",
+                    crate::plan::bytes_text(total),
+                    crate::plan::bytes_text(budget)
+                ),
+            )
+            .fix("Use fewer workers, or raise the budget with --memory."));
+        }
+        Ok(budget)
+    }
+
+    /// The blocks that no attempt did, or whose output is not there any more.
+    fn what_is_left(&self, job: &Job) -> Result<BlockSet> {
+        let blocks = job.plan.grid.len();
+        let mut done: Vec<Option<Written>> = vec![None; blocks as usize];
+        let asked = job.folder.todo(1, blocks)?;
+        for (attempt, bytes) in read_journals(&job.folder)? {
+            let todo = job.folder.todo(attempt, blocks)?;
+            note_done(&bytes, &mut done, |block| {
+                todo.as_ref().is_none_or(|todo| todo.contains(block))
+            });
+        }
+        let mut left = BlockSet::empty(blocks);
+        for block in 0..blocks {
+            if asked.as_ref().is_some_and(|asked| !asked.contains(block)) {
+                continue;
+            }
+            let sound = match done[block as usize] {
+                None => false,
+                Some(Written::Nothing) => true,
+                Some(Written::Something) => {
+                    let region = job.plan.grid.block(block)?.inner;
+                    let mut sound = true;
+                    for output in &job.outputs {
+                        sound &= output.verify(&region, self.verify)?;
+                    }
+                    sound
+                }
+            };
+            if !sound {
+                left.insert(block);
+            }
+        }
+        Ok(left)
+    }
+}
+
+/// What a block that is done has left on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    /// Skipped, or all of it empty.
+    Nothing,
+    /// Something that can be looked for.
+    Something,
+}
+
+fn read_journals(folder: &RunFolder) -> Result<Vec<(u32, Vec<u8>)>> {
+    let path = folder.file("stages/0");
+    let entries = path.read_dir().map_err(|error| Error::read(&path, &error))?;
+    let mut journals = Vec::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some((_, attempt)) = name.strip_suffix(".jsonl").and_then(|name| name.rsplit_once('.'))
+        else {
+            continue;
+        };
+        let Ok(attempt) = attempt.parse() else { continue };
+        let path = entry.path();
+        journals.push((attempt, std::fs::read(&path).map_err(|error| Error::read(&path, &error))?));
+    }
+    journals.sort_by_key(|(attempt, _)| *attempt);
+    Ok(journals)
+}
+
+/// Notes the blocks that a journal says are done. After a crash of the machine only what was flushed
+/// before the last `durable` line counts.
+fn note_done(bytes: &[u8], done: &mut [Option<Written>], in_attempt: impl Fn(u64) -> bool) {
+    let events = parse(bytes).0;
+    let same_boot = events.iter().any(|event| match event {
+        Event::Worker { process, .. } => process.is_alive().is_none() || process.boot == boot_id(),
+        _ => false,
+    });
+    let durable = events.iter().rev().find_map(|event| match event {
+        Event::Durable { done, .. } => Some(*done),
+        _ => None,
+    });
+    let trusted = if same_boot { u64::MAX } else { durable.unwrap_or(0) };
+    let mut lines = 0;
+    for event in events {
+        match event {
+            Event::Done { block, written, .. } => {
+                lines += 1;
+                if lines <= trusted
+                    && in_attempt(block)
+                    && let Some(slot) = done.get_mut(block as usize)
+                {
+                    *slot = Some(if written == 0 { Written::Nothing } else { Written::Something });
+                }
+            }
+            Event::Skipped { block, .. } => {
+                if let Some(slot) = done.get_mut(block as usize) {
+                    *slot = Some(Written::Nothing);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn same_engine(request: &Request) -> Result<()> {
+    let major = |version: &str| {
+        // Before 1.0 the second number is the one that breaks.
+        let mut parts = version.split('.').map(str::to_owned);
+        let first = parts.next().unwrap_or_default();
+        if first == "0" { format!("0.{}", parts.next().unwrap_or_default()) } else { first }
+    };
+    let own = env!("CARGO_PKG_VERSION");
+    if major(&request.engine) == major(own) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::RunChanged,
+        format!("run {} was made by version {}, this is {own}", request.id, request.engine),
+    )
+    .fix("Use that version, or go on all the same with --force."))
+}
+
+fn same_inputs(job: &Job) -> Result<()> {
+    let mut pairs: Vec<(&dyn Source, _)> = Vec::new();
+    pairs.extend(job.inputs.iter().map(|input| &**input).zip(&job.request.inputs));
+    pairs.extend(job.mask.iter().map(|mask| &**mask).zip(&job.request.mask));
+    for (source, record) in pairs {
+        let name = record.spec.as_ref().map_or("an input".to_owned(), |spec| spec.display());
+        let what = if source.shape() != record.shape {
+            Some("shape")
+        } else if source.dtype() != record.dtype {
+            Some("dtype")
+        } else if source.fingerprint()? != record.fingerprint {
+            Some("content")
+        } else {
+            None
+        };
+        if let Some(what) = what {
+            return Err(Error::new(
+                Kind::RunChanged,
+                format!("the {what} of '{name}' changed since run {} was started", job.request.id),
+            )
+            .fix(
+                "Start a new run, or go on all the same with --force: blocks that are done stay.",
+            ));
+        }
+    }
+    for (output, record) in job.outputs.iter().zip(&job.request.outputs) {
+        if output.shape() != record.shape || output.dtype() != record.dtype {
+            let name = record.spec.as_ref().map_or("the output".to_owned(), |spec| spec.display());
+            return Err(Error::new(
+                Kind::RunChanged,
+                format!("'{name}' is another array than run {} wrote to", job.request.id),
+            )
+            .fix("Start a new run."));
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the last attempt's outcome beside it, and forgets that somebody asked to stop.
+fn put_away_outcome(folder: &RunFolder) -> Result<()> {
+    let outcome = folder.file("outcome.json");
+    if outcome.is_file() {
+        let attempt = folder.read::<Outcome>("outcome.json")?.attempt;
+        let kept = folder.file(&format!("attempts/{attempt}.outcome.json"));
+        std::fs::rename(&outcome, &kept).map_err(|error| Error::write(&kept, &error))?;
+    }
+    let cancel = folder.file("cancel");
+    match std::fs::remove_file(&cancel) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::write(&cancel, &error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,378 @@
+//! From arrays and options to a run: prepared (planned, nothing written), then started.
+
+use super::driver::{Lead, lock_outputs, places};
+use super::folder::{ArrayRecord, Attempt, BlockSet, Code, Request, RunFolder, new_id};
+use super::process::{ProcessId, available_memory, host_name, user_name};
+use super::worker::Job;
+use super::{Backend, FORMAT, Run, journal, registry};
+use crate::error::{Error, Result};
+use crate::grid::{Region, same_shape};
+use crate::op::{ArrayShape, Operation, OperationSpec};
+use crate::plan::{Plan, PlanInput, WriteUnit, auto_block_shape};
+use crate::source::zarr::{NewArray, ZarrArray};
+use crate::source::{Sink, Source, Spec};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An output: an array that exists, or one that is made when the plan is accepted.
+pub enum Output {
+    /// An array that exists.
+    Existing(Arc<dyn Sink>),
+    /// A Zarr array to be made.
+    New {
+        /// The store's folder.
+        path: PathBuf,
+        /// Path inside the store.
+        array: String,
+        /// What it is to be.
+        new: Box<NewArray>,
+        /// Whether an array that is there may be removed.
+        overwrite: bool,
+    },
+}
+
+impl Output {
+    fn shape(&self) -> ArrayShape {
+        match self {
+            Output::Existing(sink) => {
+                ArrayShape { shape: sink.shape().to_vec(), dtype: sink.dtype() }
+            }
+            Output::New { new, .. } => ArrayShape { shape: new.shape.clone(), dtype: new.dtype },
+        }
+    }
+
+    fn spec(&self) -> Option<Spec> {
+        match self {
+            Output::Existing(sink) => sink.spec(),
+            Output::New { path, array, .. } => {
+                Some(Spec::Zarr { path: path.clone(), array: array.clone() })
+            }
+        }
+    }
+
+    fn write_unit(&self) -> Option<WriteUnit> {
+        match self {
+            Output::Existing(sink) => {
+                let shard = sink.shards().is_some();
+                sink.write_unit().map(|shape| WriteUnit { shape, shard })
+            }
+            Output::New { new, .. } => Some(match &new.shards {
+                Some(shards) => WriteUnit { shape: shards.clone(), shard: true },
+                None => WriteUnit { shape: new.chunks.clone(), shard: false },
+            }),
+        }
+    }
+}
+
+/// What is needed to make a run.
+pub struct Setup {
+    /// The operation.
+    pub operation: Arc<dyn Operation>,
+    /// The operation as other processes read it.
+    pub spec: OperationSpec,
+    /// Inputs; the first one's shape is the grid's.
+    pub inputs: Vec<Arc<dyn Source>>,
+    /// Outputs, whose trailing axes are the grid's.
+    pub outputs: Vec<Output>,
+    /// Mask of the grid's shape.
+    pub mask: Option<Arc<dyn Source>>,
+    /// The region that is worked on; all by default.
+    pub domain: Option<Region>,
+    /// Extents of a block; chosen from the arrays' grids by default.
+    pub block_shape: Option<Vec<u64>>,
+    /// The blocks that are worked on; all by default.
+    pub block_ids: Option<Vec<u64>>,
+    /// How and where it is done.
+    pub options: Options,
+    /// The request as code.
+    pub code: Code,
+}
+
+/// How and where a run is done.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where blocks are worked on.
+    pub backend: Backend,
+    /// How many work at the same time.
+    pub workers: u64,
+    /// Memory that may be used, in bytes; what is available by default.
+    pub budget: Option<u64>,
+    /// How often a transient failure is tried again.
+    pub retries: u32,
+    /// Folder that run folders are made in.
+    pub run_root: PathBuf,
+    /// The `bp` program, for worker processes.
+    pub program: Option<PathBuf>,
+    /// The time a worker process may take for a task.
+    pub task_timeout: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            backend: Backend::Local,
+            workers: 1,
+            budget: None,
+            retries: 3,
+            run_root: registry::default_root(),
+            program: None,
+            task_timeout: None,
+        }
+    }
+}
+
+/// Share of the available memory that a run takes for itself when no budget is given.
+const BUDGET_SHARE: f64 = 0.8;
+
+/// The budget that is meant where none is given.
+pub fn default_budget() -> u64 {
+    (available_memory() as f64 * BUDGET_SHARE) as u64
+}
+
+/// A run that is planned and accepted, and of which nothing is written yet.
+pub struct Prepared {
+    setup: Setup,
+    /// The plan.
+    pub plan: Plan,
+    block_shape: Vec<u64>,
+    domain: Region,
+}
+
+impl Setup {
+    /// Plans the run.
+    ///
+    /// # Errors
+    /// Every refusal: `shape-mismatch`, `dtype-mismatch`, `unsafe-block-shape`, `memory-budget`,
+    /// `invalid-argument`.
+    pub fn prepare(self) -> Result<Prepared> {
+        let inputs: Vec<ArrayShape> = self.inputs.iter().map(|input| shape_of(&**input)).collect();
+        let outputs: Vec<ArrayShape> = self.outputs.iter().map(Output::shape).collect();
+        let shape = match (inputs.first(), outputs.first()) {
+            (Some(first), _) | (None, Some(first)) => first.shape.clone(),
+            (None, None) => return Err(Error::argument("a run needs an input or an output")),
+        };
+        for (index, input) in inputs.iter().enumerate() {
+            same_shape(&format!("input {}", index + 1), &input.shape, "the first input", &shape)?;
+        }
+        if let Some(mask) = &self.mask {
+            same_shape("the mask", mask.shape(), "the input", &shape)?;
+        }
+        let expected = self.operation.outputs(&inputs)?;
+        for (index, (output, expected)) in outputs.iter().zip(&expected).enumerate() {
+            let name = match &self.outputs[index].spec() {
+                Some(spec) => format!("output '{}'", spec.display()),
+                None => "the output".to_owned(),
+            };
+            same_shape(&name, &output.shape, "what is written", &expected.shape)?;
+        }
+        self.check_overlap()?;
+        let domain = self.domain.clone().unwrap_or_else(|| Region::whole(&shape));
+        if !domain.fits(&shape) {
+            return Err(Error::argument(format!(
+                "roi {domain} does not lie inside the array of shape {}",
+                crate::grid::shape_text(&shape)
+            ))
+            .fix("Give start:end for each axis, with end <= extent."));
+        }
+        let write_units: Vec<WriteUnit> =
+            self.outputs.iter().filter_map(Output::write_unit).collect();
+        let block_shape = match &self.block_shape {
+            Some(block_shape) => block_shape.clone(),
+            None => {
+                let item_size = inputs.iter().chain(&outputs).map(|array| array.dtype.size()).max();
+                let read = self.inputs.first().and_then(|input| input.chunks());
+                let unit = write_units.first().map(|unit| unit.shape.as_slice());
+                auto_block_shape(&shape, item_size.unwrap_or(1), read.as_deref(), unit)
+            }
+        };
+        let held = self.inputs.iter().map(|input| input.held_bytes(&block_shape)).sum();
+        let plan = Plan::make(&PlanInput {
+            operation: &*self.operation,
+            inputs: &inputs,
+            outputs: &outputs,
+            domain: domain.clone(),
+            block_shape: &block_shape,
+            write_units: &write_units,
+            held,
+            workers: self.options.workers,
+            backend: self.options.backend,
+            budget: self.options.budget.unwrap_or_else(default_budget),
+        })?;
+        if let Some(bad) = self.block_ids.iter().flatten().find(|&&id| id >= plan.grid.len()) {
+            return Err(Error::argument(format!(
+                "block {bad} does not exist: the grid has {} blocks",
+                plan.grid.len()
+            ))
+            .fix("Block ids run from 0."));
+        }
+        if self.options.backend == Backend::Subprocess && !self.is_reopenable() {
+            return Err(Error::argument(
+                "worker processes cannot reach an array in this process's memory",
+            )
+            .fix("Use file-backed arrays (zarr), or the local backend."));
+        }
+        Ok(Prepared { setup: self, plan, block_shape, domain })
+    }
+
+    fn is_reopenable(&self) -> bool {
+        self.inputs.iter().all(|input| input.spec().is_some())
+            && self.outputs.iter().all(|output| output.spec().is_some())
+            && self.mask.as_ref().is_none_or(|mask| mask.spec().is_some())
+    }
+
+    fn check_overlap(&self) -> Result<()> {
+        let outputs: Vec<Spec> = self.outputs.iter().filter_map(Output::spec).collect();
+        for spec in self.inputs.iter().chain(&self.mask).filter_map(|input| input.spec()) {
+            let whole = match &spec {
+                Spec::Roi { source, .. } => source,
+                other => other,
+            };
+            if outputs.contains(whole) {
+                return Err(Error::argument(format!(
+                    "'{}' is both read and written",
+                    whole.display()
+                ))
+                .fix("Give the output another name."));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shape_of(source: &dyn Source) -> ArrayShape {
+    ArrayShape { shape: source.shape().to_vec(), dtype: source.dtype() }
+}
+
+fn record(source: &dyn Source) -> Result<ArrayRecord> {
+    let fingerprint = source.fingerprint()?;
+    Ok(ArrayRecord {
+        spec: source.spec(),
+        shape: source.shape().to_vec(),
+        dtype: source.dtype(),
+        fingerprint,
+    })
+}
+
+impl Prepared {
+    /// The arrays that will be made, for messages.
+    pub fn outputs(&self) -> Vec<String> {
+        let specs = self.setup.outputs.iter().map(Output::spec);
+        specs.map(|spec| spec.map_or("memory".to_owned(), |spec| spec.display())).collect()
+    }
+
+    /// Makes outputs and run folder, and starts to work.
+    ///
+    /// # Errors
+    /// `output-locked`, `already-exists`, `write-failed` and the like; then nothing was started.
+    pub fn start(self) -> Result<Run> {
+        let Prepared { setup, plan, block_shape, domain } = self;
+        let id = new_id();
+        let name = setup.operation.name().to_owned();
+        let options = &setup.options;
+        let folder = if setup.is_reopenable() {
+            RunFolder::create(&options.run_root, &name, &id)?
+        } else {
+            RunFolder::ephemeral(&name, &id)?
+        };
+        let started = Prepared::start_in(&folder, id, setup, plan, block_shape, domain);
+        if started.is_err() {
+            // Nothing has been done yet, and a folder without a run would only be in the way.
+            let _ = std::fs::remove_dir_all(folder.path());
+        }
+        started
+    }
+
+    fn start_in(
+        folder: &RunFolder,
+        id: String,
+        setup: Setup,
+        plan: Plan,
+        block_shape: Vec<u64>,
+        domain: Region,
+    ) -> Result<Run> {
+        let new_places = setup.outputs.iter().filter_map(|output| match output {
+            Output::Existing(sink) => sink.storage(),
+            Output::New { path, array, .. } => Some(path.join(array)),
+        });
+        let locks = lock_outputs(new_places, folder, Duration::ZERO)?;
+        let mut outputs: Vec<Arc<dyn Sink>> = Vec::new();
+        for output in setup.outputs {
+            outputs.push(match output {
+                Output::Existing(sink) => sink,
+                Output::New { path, array, new, overwrite } => {
+                    Arc::new(ZarrArray::create(&path, &array, &new, overwrite)?)
+                }
+            });
+        }
+        debug_assert!(places(&outputs).count() == locks.len());
+        let request = Request {
+            format: FORMAT,
+            id,
+            operation: setup.spec,
+            inputs: setup.inputs.iter().map(|input| record(&**input)).collect::<Result<_>>()?,
+            outputs: outputs
+                .iter()
+                .map(|output| ArrayRecord {
+                    spec: output.spec(),
+                    shape: output.shape().to_vec(),
+                    dtype: output.dtype(),
+                    fingerprint: String::new(),
+                })
+                .collect(),
+            mask: setup.mask.as_ref().map(|mask| record(&**mask)).transpose()?,
+            domain,
+            block_shape,
+            block_ids: setup.block_ids.clone(),
+            retries: setup.options.retries,
+            axes: setup
+                .inputs
+                .first()
+                .map(|input| input.metadata().axes.into_iter().map(|axis| axis.name).collect())
+                .unwrap_or_default(),
+            engine: env!("CARGO_PKG_VERSION").to_owned(),
+            host: host_name(),
+            user: user_name(),
+            created: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            code: setup.code,
+        };
+        let todo = setup.block_ids.as_ref().map(|ids| {
+            let mut todo = BlockSet::empty(plan.grid.len());
+            ids.iter().for_each(|&id| todo.insert(id));
+            todo
+        });
+        let attempt = Attempt {
+            number: 1,
+            backend: setup.options.backend,
+            workers: setup.options.workers,
+            budget: plan.memory.budget,
+            tasks: plan.tasks.clone(),
+            driver: ProcessId::current(),
+            started: journal::now(),
+            forced: Vec::new(),
+        };
+        folder.write("plan.json", &plan)?;
+        folder.write("run.json", &request)?;
+        if let Some(todo) = &todo {
+            folder.write_bytes("attempts/1.todo", todo.as_bytes())?;
+        }
+        folder.write("attempts/1.json", &attempt)?;
+        let job = Job {
+            folder: folder.clone(),
+            request,
+            plan,
+            operation: setup.operation,
+            inputs: setup.inputs,
+            outputs,
+            mask: setup.mask,
+        };
+        let lead = Lead {
+            attempt,
+            todo,
+            locks,
+            program: setup.options.program,
+            task_timeout: setup.options.task_timeout,
+        };
+        Run::lead(job, lead)
+    }
+}

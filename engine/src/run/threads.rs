@@ -1,0 +1,88 @@
+//! The local backend: threads of this process, which take groups of blocks in turn.
+
+use super::cancel::CancelToken;
+use super::folder::{Attempt, BlockSet};
+use super::journal::Journal;
+use super::worker::{Job, Orders, commit_in_background, work};
+use crate::error::{Error, Result};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Works on an attempt with as many threads as it has workers. Returns when all have ended.
+///
+/// # Errors
+/// The first thread's whose journal could not be written, or the last flush's.
+pub fn run(
+    job: &Job,
+    attempt: &Attempt,
+    todo: Option<&BlockSet>,
+    cancel: &CancelToken,
+) -> Result<()> {
+    let groups: u64 = attempt.tasks.iter().map(|task| task.len()).sum();
+    let workers = attempt.workers.min(groups).max(1);
+    let journals = (0..workers)
+        .map(|worker| {
+            let path = job.folder.journal(&worker.to_string(), attempt.number);
+            Journal::create(&path).map(Mutex::new)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    job.set_held_memory();
+    let next = SharedGroups::new(attempt);
+    let finished = CancelToken::new();
+    std::thread::scope(|scope| {
+        let committer = scope.spawn(|| commit_in_background(job, &journals, &finished));
+        let threads: Vec<_> = journals
+            .iter()
+            .map(|journal| {
+                let next = &next;
+                scope.spawn(move || {
+                    let blocks = std::iter::from_fn(|| next.take())
+                        .flat_map(|group| job.plan.ownership.blocks_of(&job.plan.grid, group));
+                    let clean = attempt.number > 1;
+                    let orders = Orders { todo, dealt_with: None, clean, cancel };
+                    let result = work(job, blocks, &orders, journal);
+                    if result.is_err() {
+                        cancel.cancel();
+                    }
+                    result
+                })
+            })
+            .collect();
+        let ended: Vec<Result<()>> = threads.into_iter().map(join).collect();
+        finished.cancel();
+        let committed = join(committer);
+        ended.into_iter().collect::<Result<()>>().and(committed)
+    })
+}
+
+fn join(thread: std::thread::ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
+    thread.join().unwrap_or_else(|_| Err(Error::internal("a worker thread panicked")))
+}
+
+/// The groups of an attempt, handed out in order to whoever asks.
+struct SharedGroups {
+    ranges: Vec<[u64; 2]>,
+    starts: Vec<usize>,
+    next: AtomicUsize,
+}
+
+impl SharedGroups {
+    fn new(attempt: &Attempt) -> Self {
+        let ranges: Vec<[u64; 2]> =
+            attempt.tasks.iter().flat_map(|task| task.groups.iter().copied()).collect();
+        let mut starts = Vec::with_capacity(ranges.len());
+        let mut total = 0;
+        for [start, end] in &ranges {
+            starts.push(total);
+            total += (end - start) as usize;
+        }
+        SharedGroups { ranges, starts, next: AtomicUsize::new(0) }
+    }
+
+    fn take(&self) -> Option<u64> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        let range = self.starts.partition_point(|&start| start <= index).checked_sub(1)?;
+        let group = self.ranges[range][0] + (index - self.starts[range]) as u64;
+        (group < self.ranges[range][1]).then_some(group)
+    }
+}

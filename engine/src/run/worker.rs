@@ -1,0 +1,278 @@
+//! The worker loop, the same for every backend, and `run_block`, the only place that runs a block.
+
+use super::cancel::CancelToken;
+use super::folder::{BlockSet, Request, RunFolder};
+use super::journal::{Event, Journal, now};
+use crate::array::{Array, Cast};
+use crate::dtype::DType;
+use crate::error::{Error, Kind, Result, RetryClass};
+use crate::op::{BlockIo, Operation, Traffic};
+use crate::plan::Plan;
+use crate::source::{Sink, Source};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A run with its arrays open.
+pub struct Job {
+    /// Where it is kept.
+    pub folder: RunFolder,
+    /// What was asked for.
+    pub request: Request,
+    /// How it is done.
+    pub plan: Plan,
+    /// The operation.
+    pub operation: Arc<dyn Operation>,
+    /// Inputs.
+    pub inputs: Vec<Arc<dyn Source>>,
+    /// Outputs.
+    pub outputs: Vec<Arc<dyn Sink>>,
+    /// Mask.
+    pub mask: Option<Arc<dyn Source>>,
+}
+
+impl Job {
+    /// Opens the run in a folder and all its arrays.
+    ///
+    /// # Errors
+    /// Those of opening the arrays; `run-damaged`; `invalid-argument` where an array lived in the
+    /// memory of another process.
+    pub fn open(folder: RunFolder) -> Result<Job> {
+        let request = folder.request()?;
+        let plan = folder.plan()?;
+        let gone = || {
+            Error::argument(format!(
+                "run {} works on an array in the memory of another process",
+                request.id
+            ))
+            .fix("Start it again where the array lives, or keep the array in a file.")
+        };
+        let inputs =
+            request.inputs.iter().map(|record| record.spec.as_ref().ok_or_else(gone)?.open());
+        let inputs = inputs.collect::<Result<Vec<_>>>()?;
+        let outputs =
+            request.outputs.iter().map(|record| record.spec.as_ref().ok_or_else(gone)?.open_sink());
+        let outputs = outputs.collect::<Result<Vec<_>>>()?;
+        let mask = match &request.mask {
+            Some(record) => Some(record.spec.as_ref().ok_or_else(gone)?.open()?),
+            None => None,
+        };
+        let operation = request.operation.build()?;
+        Ok(Job { folder, request, plan, operation, inputs, outputs, mask })
+    }
+
+    /// Lets the inputs hold what the plan allows for between blocks.
+    pub fn set_held_memory(&self) {
+        for input in &self.inputs {
+            input.hold_at_most(self.plan.memory.held / self.inputs.len().max(1) as u64);
+        }
+    }
+
+    /// Flushes the file systems of the outputs to stable storage.
+    ///
+    /// # Errors
+    /// `write-failed`, `disk-full` and the like: what was said to be written is not.
+    pub fn commit(&self) -> Result<()> {
+        let mut flushed = Vec::new();
+        for storage in self.outputs.iter().filter_map(|output| output.storage()) {
+            if flushed.contains(&storage) {
+                continue;
+            }
+            let file =
+                std::fs::File::open(&storage).map_err(|error| Error::read(&storage, &error))?;
+            rustix::fs::syncfs(&file).map_err(|error| Error::write(&storage, &error.into()))?;
+            flushed.push(storage);
+        }
+        Ok(())
+    }
+}
+
+/// What became of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockResult {
+    /// Its output is complete.
+    Done(Traffic),
+    /// It lies outside the mask.
+    Skipped,
+}
+
+/// Runs one block. `clean` removes what an earlier attempt may have left beside its write units.
+///
+/// # Errors
+/// What the operation and its arrays give; `internal` where one of them panicked.
+pub fn run_block(job: &Job, id: u64, clean: bool, cancel: &CancelToken) -> Result<BlockResult> {
+    let work = || -> Result<BlockResult> {
+        let block = job.plan.grid.block(id)?;
+        let mask = match &job.mask {
+            None => None,
+            Some(mask) => {
+                let mask = mask.read(&block.inner)?.cast(DType::Bool, Cast::Wrapping)?;
+                let inside = mask.values::<bool>()?.iter().filter(|inside| **inside).count();
+                if inside == 0 {
+                    return Ok(BlockResult::Skipped);
+                }
+                (inside as u64 != mask.voxels()).then_some(mask)
+            }
+        };
+        if clean {
+            for output in &job.outputs {
+                output.discard_leftovers(&block.inner)?;
+            }
+        }
+        run_operation(job, &block, mask.as_ref(), cancel).map(BlockResult::Done)
+    };
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result,
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no message");
+            Err(Error::internal(format!("block {id} panicked: {text}")))
+        }
+    }
+}
+
+fn run_operation(
+    job: &Job,
+    block: &crate::grid::Block,
+    mask: Option<&Array>,
+    cancel: &CancelToken,
+) -> Result<Traffic> {
+    let io = BlockIo { block, inputs: &job.inputs, outputs: &job.outputs, mask, cancel };
+    job.operation.run(&io)
+}
+
+/// What a worker goes by besides the job itself.
+pub struct Orders<'a> {
+    /// The blocks that are to be done; none for all.
+    pub todo: Option<&'a BlockSet>,
+    /// The blocks that earlier launches of this task have dealt with.
+    pub dealt_with: Option<&'a BlockSet>,
+    /// Whether blocks may have left-overs of earlier attempts.
+    pub clean: bool,
+    /// Asks to stop.
+    pub cancel: &'a CancelToken,
+}
+
+impl Orders<'_> {
+    fn includes(&self, block: u64) -> bool {
+        self.todo.is_none_or(|todo| todo.contains(block))
+            && !self.dealt_with.is_some_and(|done| done.contains(block))
+    }
+}
+
+/// Works on blocks until there are no more or it is asked to stop, and keeps the journal.
+///
+/// # Errors
+/// Only where the journal cannot be written; a block's failure is an entry in it.
+pub fn work(
+    job: &Job,
+    blocks: impl Iterator<Item = u64>,
+    orders: &Orders,
+    journal: &Mutex<Journal>,
+) -> Result<()> {
+    let mut blocks = blocks.filter(|block| orders.includes(*block)).peekable();
+    let mut announced = None;
+    while let Some(block) = blocks.next() {
+        if orders.cancel.is_cancelled() {
+            break;
+        }
+        if announced.take() != Some(block) {
+            lock(journal).start(block)?;
+        }
+        announced = attempt_block(job, block, orders, journal, || blocks.peek().copied())?;
+    }
+    lock(journal).write(&Event::End { time: now(), peak_memory: super::process::peak_memory() })
+}
+
+/// Tries a block until it is done, fails for good or is given up. Returns the block that was
+/// announced together with its end.
+fn attempt_block(
+    job: &Job,
+    block: u64,
+    orders: &Orders,
+    journal: &Mutex<Journal>,
+    mut next: impl FnMut() -> Option<u64>,
+) -> Result<Option<u64>> {
+    for tried in 0u32.. {
+        let begun = Instant::now();
+        let result = run_block(job, block, orders.clean || tried > 0, orders.cancel);
+        let seconds = begun.elapsed().as_secs_f64();
+        match result {
+            Ok(BlockResult::Done(traffic)) => {
+                let next = if orders.cancel.is_cancelled() { None } else { next() };
+                lock(journal).done(block, seconds, traffic, next)?;
+                return Ok(next);
+            }
+            Ok(BlockResult::Skipped) => {
+                lock(journal).write(&Event::Skipped { block, time: now() })?;
+                return Ok(None);
+            }
+            Err(error) if error.kind == Kind::Cancelled => return Ok(None),
+            Err(error) => {
+                let again = error.kind.retry_class() == RetryClass::Transient
+                    && tried < job.request.retries
+                    && !orders.cancel.is_cancelled();
+                lock(journal).write(&Event::Failed {
+                    block,
+                    time: now(),
+                    seconds,
+                    error,
+                    again,
+                })?;
+                if !again {
+                    return Ok(None);
+                }
+                orders.cancel.sleep(back_off(tried));
+                if orders.cancel.is_cancelled() {
+                    return Ok(None);
+                }
+                lock(journal).start(block)?;
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// 0.2 s, doubled with every try, at most 10 s.
+fn back_off(tried: u32) -> Duration {
+    Duration::from_millis(200u64.saturating_mul(1 << tried.min(6))).min(Duration::from_secs(10))
+}
+
+/// How often finished blocks are flushed to stable storage.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Flushes what journals say is done, in the background, until `finished` is set; then once more.
+/// One flush serves many blocks, and no worker waits for it.
+///
+/// # Errors
+/// As [`Job::commit`].
+pub fn commit_in_background(
+    job: &Job,
+    journals: &[Mutex<Journal>],
+    finished: &CancelToken,
+) -> Result<()> {
+    let mut durable: Vec<u64> = vec![0; journals.len()];
+    loop {
+        finished.sleep(COMMIT_INTERVAL);
+        let last = finished.is_cancelled();
+        let done: Vec<u64> = journals.iter().map(|journal| lock(journal).done_lines()).collect();
+        if done != durable {
+            job.commit()?;
+            for (journal, &done) in journals.iter().zip(&done) {
+                lock(journal).write(&Event::Durable { done, time: now() })?;
+            }
+            durable = done;
+        }
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+/// A poisoned journal is still a journal: panics are caught around blocks, not around its lines.
+fn lock(journal: &Mutex<Journal>) -> MutexGuard<'_, Journal> {
+    journal.lock().unwrap_or_else(PoisonError::into_inner)
+}
