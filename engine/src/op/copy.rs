@@ -50,11 +50,10 @@ impl Operation for Copy {
     }
 
     fn block_bytes(&self, outer_voxels: u64, inputs: &[ArrayShape], outputs: &[ArrayShape]) -> u64 {
-        let input: u64 = inputs.iter().map(|array| array.dtype.size() as u64).sum();
-        let output: u64 = outputs.iter().map(|array| array.dtype.size() as u64).sum();
-        // One block as read, one as written (masked and cast), and its encoded form while it is
-        // written, which incompressible data make as large as the block.
-        outer_voxels * (input + 2 * output)
+        let read = inputs.first().map(|array| array.dtype);
+        let cast = outputs.first().map(|array| array.dtype).filter(|dtype| Some(*dtype) != read);
+        let bytes_per_voxel: usize = read.into_iter().chain(cast).map(|dtype| dtype.size()).sum();
+        outer_voxels * bytes_per_voxel as u64
     }
 
     fn run(&self, io: &BlockIo) -> Result<Traffic> {

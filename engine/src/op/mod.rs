@@ -60,8 +60,8 @@ pub trait Operation: Send + Sync {
     /// `shape-mismatch` or `dtype-mismatch` for inputs that it does not take.
     fn outputs(&self, inputs: &[ArrayShape]) -> Result<Vec<ArrayShape>>;
 
-    /// Bytes that a block takes besides what its inputs hold between blocks: the blocks read, the
-    /// blocks written and everything in between.
+    /// Bytes that a block takes while it is worked on: what is read, what is written and everything in
+    /// between. The planner adds what masks, write units and held data take.
     fn block_bytes(&self, outer_voxels: u64, inputs: &[ArrayShape], outputs: &[ArrayShape]) -> u64;
 
     /// Works on one block.

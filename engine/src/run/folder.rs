@@ -361,7 +361,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(root.path(), "copy", &new_id()).unwrap();
         let mut set = BlockSet::empty(19);
-        [0, 7, 8, 18].map(|block| set.insert(block));
+        [0, 7, 8, 18].into_iter().for_each(|block| set.insert(block));
         folder.write_bytes("attempts/2.todo", set.as_bytes()).unwrap();
         let read = folder.todo(2, 19).unwrap().unwrap();
         assert_eq!((read.len(), read.contains(8), read.contains(9)), (4, true, false));

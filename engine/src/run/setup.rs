@@ -186,7 +186,9 @@ impl Setup {
                 auto_block_shape(&shape, item_size.unwrap_or(1), read.as_deref(), unit)
             }
         };
-        let held = self.inputs.iter().map(|input| input.held_bytes(&block_shape)).sum();
+        let held = |block_shape: &[u64]| {
+            self.inputs.iter().map(|input| input.held_bytes(block_shape)).sum()
+        };
         let plan = Plan::make(&PlanInput {
             operation: &*self.operation,
             inputs: &inputs,
@@ -194,7 +196,8 @@ impl Setup {
             domain: domain.clone(),
             block_shape: &block_shape,
             write_units: &write_units,
-            held,
+            held: &held,
+            masked: self.mask.is_some(),
             workers: self.options.workers,
             backend: self.options.backend,
             budget: self.options.budget.unwrap_or_else(default_budget),
