@@ -37,7 +37,7 @@ impl Ownership {
                 blocks_per_group.push(1);
                 continue;
             }
-            let origin_inside_unit = grid.domain.start[axis] % unit_extent != 0;
+            let origin_inside_unit = !grid.domain.start[axis].is_multiple_of(unit_extent);
             let period = lcm(block, unit_extent) / block;
             if origin_inside_unit || (period > 1 && !regroup) {
                 return Err(unsafe_shape(grid, unit, axis, origin_inside_unit));

@@ -93,8 +93,8 @@ fn in_region(error: Error, region: &Region) -> Error {
 fn covers_whole_units(region: &Region, unit: &[u64], shape: &[u64]) -> bool {
     let end = region.end();
     (0..unit.len()).all(|axis| {
-        region.start[axis] % unit[axis] == 0
-            && (end[axis] % unit[axis] == 0 || end[axis] == shape[axis])
+        region.start[axis].is_multiple_of(unit[axis])
+            && (end[axis].is_multiple_of(unit[axis]) || end[axis] == shape[axis])
     })
 }
 

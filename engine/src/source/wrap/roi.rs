@@ -80,8 +80,8 @@ impl Source for RoiSource {
         let unit = self.source.shards().or_else(|| self.source.chunks())?;
         let end = self.roi.end();
         let whole = (0..unit.len()).all(|axis| {
-            self.roi.start[axis] % unit[axis] == 0
-                && (end[axis] % unit[axis] == 0 || end[axis] == self.source.shape()[axis])
+            self.roi.start[axis].is_multiple_of(unit[axis])
+                && (end[axis].is_multiple_of(unit[axis]) || end[axis] == self.source.shape()[axis])
         });
         if whole { self.source.encoding() } else { None }
     }
