@@ -329,8 +329,8 @@ pub(crate) mod tests {
         let array = ArrayShape { shape: vec![blocks], dtype: DType::U8 };
         Plan::make(&PlanInput {
             operation: &Copy::default(),
-            inputs: &[array.clone()],
-            outputs: &[array.clone()],
+            inputs: std::slice::from_ref(&array),
+            outputs: std::slice::from_ref(&array),
             domain: Region::whole(&array.shape),
             block_shape: &[1],
             write_units: &[],
@@ -347,8 +347,8 @@ pub(crate) mod tests {
         let array = ArrayShape { shape: vec![256, 256, 256], dtype: DType::U8 };
         Plan::make(&PlanInput {
             operation: &Copy::default(),
-            inputs: &[array.clone()],
-            outputs: &[array.clone()],
+            inputs: std::slice::from_ref(&array),
+            outputs: std::slice::from_ref(&array),
             domain: Region::whole(&array.shape),
             block_shape,
             write_units: unit.as_slice(),

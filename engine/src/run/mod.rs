@@ -15,9 +15,9 @@ mod subprocess;
 mod threads;
 pub mod worker;
 
-pub use driver::{Outcome, Run, RunState};
+pub use driver::{Outcome, Run, RunState, state_of};
 pub use resume::Resume;
-pub use setup::{Output, Prepared, Setup};
+pub use setup::{Options, Output, Prepared, Setup, default_budget};
 pub use subprocess::work_as_process;
 
 use serde::{Deserialize, Serialize};

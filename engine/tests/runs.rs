@@ -1,0 +1,250 @@
+//! Runs on threads, through the engine's public interface, with operations that misbehave on demand.
+
+use bioimage_engine::array::Array;
+use bioimage_engine::dtype::DType;
+use bioimage_engine::grid::Region;
+use bioimage_engine::op::copy::Copy;
+use bioimage_engine::op::{ArrayShape, BlockIo, Operation, OperationSpec, Traffic};
+use bioimage_engine::run::folder::{Code, RunFolder};
+use bioimage_engine::run::live::{LiveView, RunView};
+use bioimage_engine::run::monitor::Monitor;
+use bioimage_engine::run::{Options, Output, Run, RunState, Setup};
+use bioimage_engine::source::memory::MemoryArray;
+use bioimage_engine::source::{Sink, Source};
+use bioimage_engine::{Error, Kind, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// Copies, but asks `trouble` first.
+struct Troubled<F>(F);
+
+impl<F: Fn(&BlockIo) -> Result<()> + Send + Sync> Operation for Troubled<F> {
+    fn name(&self) -> &str {
+        "copy"
+    }
+    fn outputs(&self, inputs: &[ArrayShape]) -> Result<Vec<ArrayShape>> {
+        Copy::default().outputs(inputs)
+    }
+    fn block_bytes(&self, voxels: u64, inputs: &[ArrayShape], outputs: &[ArrayShape]) -> u64 {
+        Copy::default().block_bytes(voxels, inputs, outputs)
+    }
+    fn run(&self, io: &BlockIo) -> Result<Traffic> {
+        (self.0)(io)?;
+        Copy::default().run(io)
+    }
+}
+
+struct Fixture {
+    source: Arc<MemoryArray>,
+    target: Arc<MemoryArray>,
+    whole: Array,
+}
+
+fn fixture(shape: &[u64]) -> Fixture {
+    let values: Vec<u16> = (0..shape.iter().product::<u64>()).map(|i| (i * 7) as u16).collect();
+    let whole = Array::from_values(shape, &values).unwrap();
+    Fixture {
+        source: Arc::new(MemoryArray::from_array(&whole).unwrap()),
+        target: Arc::new(MemoryArray::zeros(DType::U16, shape)),
+        whole,
+    }
+}
+
+impl Fixture {
+    fn setup(
+        &self,
+        operation: impl Operation + 'static,
+        block_shape: &[u64],
+        workers: u64,
+    ) -> Setup {
+        let spec: OperationSpec = Copy::default().spec();
+        Setup {
+            operation: Arc::new(operation),
+            spec,
+            inputs: vec![self.source.clone()],
+            outputs: vec![Output::Existing(self.target.clone() as Arc<dyn Sink>)],
+            mask: None,
+            domain: None,
+            block_shape: Some(block_shape.to_vec()),
+            block_ids: None,
+            options: Options { workers, retries: 2, ..Options::default() },
+            code: Code::default(),
+        }
+    }
+
+    fn written(&self) -> Array {
+        self.target.read(&Region::whole(self.target.shape())).unwrap()
+    }
+}
+
+fn start(setup: Setup) -> Run {
+    setup.prepare().unwrap().start().unwrap()
+}
+
+#[test]
+fn a_copy_is_the_same_for_any_number_of_workers_and_any_block_shape() {
+    for (workers, block) in [(1, [5, 9]), (2, [2, 3]), (3, [1, 1]), (8, [4, 4])] {
+        let fixture = fixture(&[5, 9]);
+        let outcome = start(fixture.setup(Copy::default(), &block, workers)).wait();
+        assert_eq!(outcome.state, RunState::Succeeded);
+        assert_eq!(outcome.read, 90);
+        assert_eq!(fixture.written(), fixture.whole);
+    }
+}
+
+#[test]
+fn a_mask_leaves_the_rest_alone_and_skips_empty_blocks() {
+    let fixture = fixture(&[4, 4]);
+    let mut inside = [0u8; 16];
+    inside[5] = 1;
+    let mask = Array::from_values(&[4, 4], &inside).unwrap();
+    let mut setup = fixture.setup(Copy::default(), &[2, 2], 2);
+    setup.mask = Some(Arc::new(MemoryArray::from_array(&mask).unwrap()));
+    let outcome = start(setup).wait();
+    assert_eq!((outcome.counts.done, outcome.counts.skipped), (1, 3));
+    let mut expected = [0u16; 16];
+    expected[5] = fixture.whole.values::<u16>().unwrap()[5];
+    assert_eq!(fixture.written().values::<u16>().unwrap(), expected);
+}
+
+#[test]
+fn a_region_and_a_list_of_blocks_limit_the_work() {
+    let fixture = fixture(&[6, 6]);
+    let mut setup = fixture.setup(Copy::default(), &[2, 2], 2);
+    setup.domain = Some(Region::new([2, 2], [4, 4]));
+    setup.block_ids = Some(vec![3]);
+    let outcome = start(setup).wait();
+    assert_eq!(outcome.state, RunState::Succeeded);
+    let inner = Region::new([4, 4], [2, 2]);
+    assert_eq!(fixture.target.read(&inner).unwrap(), fixture.source.read(&inner).unwrap());
+    let rest = fixture.target.read(&Region::new([0, 0], [4, 6])).unwrap();
+    assert!(rest.values::<u16>().unwrap().iter().all(|&v| v == 0));
+}
+
+#[test]
+fn a_passing_failure_is_tried_again_and_every_try_is_on_record() {
+    let fixture = fixture(&[8]);
+    let tries = AtomicU32::new(0);
+    let operation = Troubled(move |io: &BlockIo| {
+        if io.block.id == 2 && tries.fetch_add(1, Ordering::SeqCst) < 2 {
+            return Err(Error::new(Kind::ReadFailed, "the disk hiccuped"));
+        }
+        Ok(())
+    });
+    let run = start(fixture.setup(operation, &[1], 2));
+    let outcome = run.wait();
+    assert_eq!(outcome.state, RunState::Succeeded);
+    assert_eq!(outcome.counts.retried, 2);
+    assert_eq!(fixture.written(), fixture.whole);
+    let tries = Monitor::open(run.folder()).unwrap().tries(2).unwrap();
+    let states: Vec<_> = tries.iter().map(|one| one.state).collect();
+    assert_eq!(states, ["failed", "failed", "done"]);
+}
+
+#[test]
+fn a_lasting_failure_and_a_panic_are_named_and_do_not_stop_the_other_blocks() {
+    let fixture = fixture(&[8]);
+    let operation = Troubled(|io: &BlockIo| match io.block.id {
+        1 => Err(Error::new(Kind::CorruptData, "bad page")),
+        4 => panic!("a defect"),
+        _ => Ok(()),
+    });
+    let run = start(fixture.setup(operation, &[1], 2));
+    let outcome = run.wait();
+    assert_eq!((outcome.state, outcome.failed_blocks.clone()), (RunState::Failed, vec![1, 4]));
+    assert_eq!(outcome.counts.done, 6);
+    let folder = run.folder().clone();
+    let error = outcome.into_result(&folder).unwrap_err();
+    assert_eq!(error.kind, Kind::BlocksFailed);
+    assert!(error.message.contains("bad page"), "{}", error.message);
+    let failures = Monitor::open(&folder).unwrap();
+    assert!(failures.failures()[&4].error.message.contains("a defect"));
+}
+
+#[test]
+fn many_early_failures_end_the_run() {
+    let fixture = fixture(&[5000]);
+    let operation = Troubled(|_: &BlockIo| {
+        std::thread::sleep(Duration::from_millis(1));
+        Err(Error::new(Kind::CorruptData, "all bad"))
+    });
+    let outcome = start(fixture.setup(operation, &[1], 2)).wait();
+    assert_eq!(outcome.state, RunState::Failed);
+    assert!(outcome.counts.pending > 0);
+}
+
+#[test]
+fn a_cancelled_run_stops_within_a_second_also_from_outside() {
+    for outside in [false, true] {
+        let fixture = fixture(&[10_000]);
+        let operation = Troubled(|_: &BlockIo| {
+            std::thread::sleep(Duration::from_millis(5));
+            Ok(())
+        });
+        let run = start(fixture.setup(operation, &[1], 2));
+        std::thread::sleep(Duration::from_millis(100));
+        let asked = Instant::now();
+        if outside {
+            RunFolder::open(run.folder().path()).unwrap().ask_cancel().unwrap();
+        } else {
+            run.cancel();
+        }
+        let outcome = run.wait();
+        assert!(asked.elapsed() < Duration::from_secs(1));
+        assert_eq!(outcome.state, RunState::Cancelled);
+        let counts = outcome.counts;
+        assert!(counts.done > 0 && counts.pending > 0 && counts.running == 0);
+        let error = outcome.into_result(run.folder()).unwrap_err();
+        assert!(error.fix.unwrap().contains("bp resume"));
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_before_anything_is_written() {
+    let fixture = fixture(&[8, 8]);
+    let refused = |setup: Setup| setup.prepare().err().unwrap();
+    let mut wrong_mask = fixture.setup(Copy::default(), &[4, 4], 1);
+    wrong_mask.mask = Some(Arc::new(MemoryArray::zeros(DType::Bool, &[8, 7])));
+    assert_eq!(refused(wrong_mask).kind, Kind::ShapeMismatch);
+    let mut wrong_block = fixture.setup(Copy::default(), &[4, 4], 1);
+    wrong_block.block_ids = Some(vec![4]);
+    assert_eq!(refused(wrong_block).kind, Kind::InvalidArgument);
+    let mut outside = fixture.setup(Copy::default(), &[4, 4], 1);
+    outside.domain = Some(Region::new([4, 4], [8, 8]));
+    assert_eq!(refused(outside).kind, Kind::InvalidArgument);
+    let mut elsewhere = fixture.setup(Copy::default(), &[4, 4], 1);
+    elsewhere.options.backend = bioimage_engine::run::Backend::Subprocess;
+    assert_eq!(refused(elsewhere).kind, Kind::InvalidArgument);
+    let mut budget = fixture.setup(Copy::default(), &[4, 4], 1);
+    budget.options.budget = Some(1000);
+    assert_eq!(refused(budget).kind, Kind::MemoryBudget);
+    assert_eq!(refused(fixture.setup(Copy::default(), &[4, 4], 0)).kind, Kind::InvalidArgument);
+}
+
+#[test]
+fn the_live_view_tells_what_happened() {
+    let fixture = fixture(&[4, 3]);
+    let operation = Troubled(|io: &BlockIo| match io.block.id {
+        5 => Err(Error::new(Kind::CorruptData, "bad page")),
+        _ => Ok(()),
+    });
+    let run = start(fixture.setup(operation, &[1, 1], 2));
+    run.wait();
+    let mut live = LiveView::open(RunView::of(run), None).unwrap();
+    let tick = live.poll().unwrap();
+    assert!(tick.finished);
+    let status = tick.status.unwrap();
+    assert_eq!(status["state"], "failed");
+    assert_eq!(status["counts"]["failed"], 1);
+    assert_eq!(status["failures"][0]["region"], "1:2,2:3");
+    let cells = &tick.messages[0].buffers[0];
+    assert_eq!((cells.len(), cells[5], cells[4]), (12, 5, 2));
+    assert!(live.poll().unwrap().status.is_none(), "nothing is new");
+    let answer = live.receive(&serde_json::json!({ "type": "block", "block": 5, "request": 7 }));
+    assert_eq!(answer[0].content["request"], 7);
+    assert_eq!(answer[0].content["attempts"][0]["kind"], "corrupt-data");
+    let answer = live.receive(&serde_json::json!({ "type": "block", "block": 99, "request": 8 }));
+    assert_eq!(answer[0].content["type"], "error");
+    assert!(live.html().contains("<svg") && live.text().contains("1 failed"));
+}
