@@ -1,0 +1,188 @@
+/** What a user can do with a run: cancel, retry, resume, take the code along. */
+
+import { element, setAttribute, setText, show } from "../dom";
+import { isActive, type Request, type Run, type Status } from "./contract";
+
+export interface ControlActions {
+  ask(request: Request): void;
+  tell(text: string): void;
+}
+
+/** A request that acts on the run; the button of one that is under way says so. */
+export type Act = "cancel" | "retry" | "resume";
+
+/** A button that stays reachable when it cannot act, so that its reason can be read and heard. */
+class ActButton {
+  readonly root: HTMLButtonElement;
+  private reason: string | undefined;
+
+  constructor(
+    private readonly label: string,
+    act: () => void,
+    refused: (reason: string) => void,
+    tone = "",
+  ) {
+    this.root = element("button", { type: "button", class: `bp-button ${tone}`.trimEnd() }, label);
+    this.root.addEventListener("click", () => (this.reason === undefined ? act() : refused(this.reason)));
+  }
+
+  /** `reason` says why the button cannot act now; without one it can. */
+  set(reason: string | undefined, label = this.label): void {
+    this.reason = reason;
+    setText(this.root, label);
+    setAttribute(this.root, "aria-disabled", reason === undefined ? undefined : "true");
+    setAttribute(this.root, "title", reason);
+  }
+}
+
+const LANGUAGES = [
+  ["bp", "%bp"],
+  ["python", "Python"],
+  ["rust", "Rust"],
+] as const;
+
+export class Controls {
+  /** The row of buttons. */
+  readonly buttons = element("div", { class: "bp-buttons", role: "group", "aria-label": "Actions on the run" });
+  /** What a button opens: the form of Resume, the code. */
+  readonly drawer = element("div", { class: "bp-drawer", hidden: true });
+  private readonly cancel: ActButton;
+  private readonly retry: ActButton;
+  private readonly resume: ActButton;
+  private readonly copy: ActButton;
+  private readonly interruptNote = element("span", { class: "bp-note" });
+  private readonly form: HTMLFormElement;
+  private readonly workers = element("input", { type: "number", name: "workers", min: 1, step: 1, class: "bp-field" });
+  private readonly backend = element("select", { name: "backend", class: "bp-field" });
+  private readonly memory = element("input", { type: "text", name: "memory", class: "bp-field", placeholder: "8G", spellcheck: "false" });
+  private readonly code = element("div", { class: "bp-code" });
+  private readonly codeFields = new Map<string, HTMLInputElement>();
+  private pending: Act | undefined;
+  private run: Run | undefined;
+  private status: Status | undefined;
+
+  constructor(private readonly actions: ControlActions) {
+    const refused = (reason: string): void => actions.tell(reason);
+    this.cancel = new ActButton("Cancel", () => actions.ask({ type: "cancel" }), refused, "bp-danger");
+    this.retry = new ActButton("Retry failed", () => actions.ask({ type: "retry" }), refused);
+    this.resume = new ActButton("Resume…", () => this.toggle(this.form), refused);
+    this.copy = new ActButton("Copy as code", () => this.toggle(this.code), refused);
+    this.buttons.append(this.interruptNote, this.cancel.root, this.retry.root, this.resume.root, this.copy.root);
+    setText(this.interruptNote, "To cancel, interrupt the cell (■): it does the same.");
+    this.form = this.buildForm();
+    this.buildCode();
+    this.drawer.append(this.form, this.code);
+    this.drawer.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.toggle(undefined);
+    });
+    this.toggle(undefined);
+  }
+
+  update(run: Run, status: Status): void {
+    this.run = run;
+    this.status = status;
+    this.workers.placeholder = String(run.workers);
+    for (const [language, field] of this.codeFields) {
+      const text = run.code[language as keyof Run["code"]];
+      if (field.value !== text) field.value = text;
+      setAttribute(field, "title", text);
+    }
+    this.refresh();
+  }
+
+  /** The request under way, if any; its button says so and the others wait. */
+  setPending(act: Act | undefined): void {
+    this.pending = act;
+    this.refresh();
+  }
+
+  private refresh(): void {
+    const { run, status, pending } = this;
+    if (run === undefined || status === undefined) return;
+    const active = isActive(status.state);
+    const unserved = active && run.interrupt_only;
+    show(this.interruptNote, unserved);
+    show(this.cancel.root, !unserved && active);
+    show(this.retry.root, !unserved);
+    show(this.resume.root, !unserved);
+
+    const waiting = pending === undefined ? undefined : "The kernel has not answered the last request yet.";
+    const going = active ? "The run is still going: cancel it first." : undefined;
+    const cancelling = status.state === "cancelling";
+    this.cancel.set(
+      waiting ?? (cancelling ? "Workers finish or drop the block in hand, then stop." : undefined),
+      pending === "cancel" || cancelling ? "Cancelling…" : "Cancel",
+    );
+    this.retry.set(
+      waiting ?? going ?? (status.counts.failed === 0 ? "No block has failed." : undefined),
+      pending === "retry" ? "Retrying…" : "Retry failed",
+    );
+    const complete = status.state === "succeeded" ? "The run is complete: nothing is left to do." : undefined;
+    this.resume.set(waiting ?? going ?? complete, pending === "resume" ? "Resuming…" : "Resume…");
+    this.copy.set(undefined);
+    if (active && !this.form.hidden) this.toggle(undefined);
+  }
+
+  /** Opens a panel, or closes it when it is open; without one closes all. */
+  private toggle(panel: HTMLElement | undefined): void {
+    const opens = panel?.hidden === true;
+    for (const each of [this.form, this.code]) show(each, opens && each === panel);
+    show(this.drawer, opens);
+    setAttribute(this.resume.root, "aria-expanded", String(opens && panel === this.form));
+    setAttribute(this.copy.root, "aria-expanded", String(opens && panel === this.code));
+    if (opens) panel.querySelector<HTMLElement>("input, button")?.focus();
+  }
+
+  private buildForm(): HTMLFormElement {
+    this.backend.append(
+      element("option", { value: "" }, "as before"),
+      ...["local", "subprocess", "slurm"].map((name) => element("option", { value: name }, name)),
+    );
+    const field = (label: string, input: HTMLElement): HTMLElement => element("label", { class: "bp-labelled" }, label, input);
+    const form = element(
+      "form",
+      { class: "bp-form", "aria-label": "Resume the run" },
+      field("Workers", this.workers),
+      field("Backend", this.backend),
+      field("Memory", this.memory),
+      element("button", { type: "submit", class: "bp-button bp-primary" }, "Resume"),
+      element("span", { class: "bp-note" }, "Empty: as before. Blocks that are done stay done."),
+    );
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const workers = this.workers.valueAsNumber;
+      const memory = this.memory.value.trim();
+      this.actions.ask({
+        type: "resume",
+        ...(Number.isInteger(workers) ? { workers } : {}),
+        ...(this.backend.value === "" ? {} : { backend: this.backend.value }),
+        ...(memory === "" ? {} : { memory }),
+      });
+      this.toggle(undefined);
+    });
+    return form;
+  }
+
+  private buildCode(): void {
+    for (const [language, label] of LANGUAGES) {
+      const field = element("input", { type: "text", readonly: true, class: "bp-field bp-mono", "aria-label": `The run as ${label}` });
+      field.addEventListener("focus", () => field.select());
+      const button = element("button", { type: "button", class: "bp-button", "aria-label": `Copy as ${label}` }, "Copy");
+      button.addEventListener("click", () => void this.copyText(field, label));
+      this.codeFields.set(language, field);
+      this.code.append(element("div", { class: "bp-code-row" }, element("span", { class: "bp-label" }, label), field, button));
+    }
+  }
+
+  private async copyText(field: HTMLInputElement, label: string): Promise<void> {
+    try {
+      await navigator.clipboard.writeText(field.value);
+      this.actions.tell(`Copied as ${label}.`);
+    } catch {
+      // No clipboard on a page served without TLS, or the browser denied it.
+      field.focus();
+      field.select();
+      this.actions.tell("The browser does not give access to the clipboard: the code is selected, press Ctrl+C (⌘C) to copy it.");
+    }
+  }
+}

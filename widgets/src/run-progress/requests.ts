@@ -1,0 +1,48 @@
+/** Requests to the kernel: each has a number, its answer repeats it, and silence is told to the user. */
+
+import type { Answer, Request } from "./contract";
+
+export interface Outcome {
+  answered(answer: Answer): void;
+  /** No answer in time. It may still come: `answered` is called then, too. */
+  silent(): void;
+}
+
+interface Pending {
+  outcome: Outcome;
+  timer: ReturnType<typeof setTimeout>;
+}
+
+/** How long a kernel that serves messages may take; one that is busy answers only after its cell. */
+export const PATIENCE_MS = 5000;
+
+export class Requests {
+  private readonly pending = new Map<number, Pending>();
+  // Answers reach every view of the model, in every browser window: numbers must not meet between views.
+  private next = Math.floor(Math.random() * 2 ** 21) * 1024;
+
+  constructor(private readonly send: (message: Request & { request: number }) => void) {}
+
+  ask(request: Request, outcome: Outcome): void {
+    const number = this.next;
+    this.next += 1;
+    const timer = setTimeout(() => outcome.silent(), PATIENCE_MS);
+    this.pending.set(number, { outcome, timer });
+    this.send({ ...request, request: number });
+  }
+
+  /** True if the message answers a request of this view. */
+  settle(number: number | undefined, answer: Answer): boolean {
+    const pending = number === undefined ? undefined : this.pending.get(number);
+    if (number === undefined || pending === undefined) return false;
+    clearTimeout(pending.timer);
+    this.pending.delete(number);
+    pending.outcome.answered(answer);
+    return true;
+  }
+
+  dispose(): void {
+    for (const { timer } of this.pending.values()) clearTimeout(timer);
+    this.pending.clear();
+  }
+}
