@@ -119,7 +119,7 @@ function scenario(runChanges, cellChoice, statusChanges) {
 export const scenarios = {
   running: () => scenario({}, { done: 0.62, failed: 0.003, skipped: 0.08, running: 4, retrying: 2 }, {}),
   failed: () =>
-    scenario({}, { done: 1, failed: 0.006, skipped: 0.05 }, ended("failed", { message: "7 of 1,680 blocks failed; the others are done.\nRetry them once the cause is gone: `%bp retry k7f3qa`." })),
+    scenario({}, { done: 1, failed: 0.006, skipped: 0.05 }, ended("failed", { message: "10 of 1,680 blocks failed; the others are done.\nRetry them once the cause is gone: `%bp retry k7f3qa`." })),
   succeeded: () =>
     scenario({}, { done: 1, skipped: 0.1 }, ended("succeeded", { elapsed_s: 134, message: "1,680 blocks in 2:14; embryo.ome.zarr/s0 is complete." })),
   cancelled: () => scenario({}, { done: 0.41, skipped: 0.1 }, ended("cancelled", { message: "Cancelled by ana. Go on with `%bp resume k7f3qa`: what is done stays done." })),

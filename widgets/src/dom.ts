@@ -25,6 +25,13 @@ export function setText(node: Element, text: string): void {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Text in which `code` between backquotes, as messages carry it, is set as code. */
+export function setProse(node: Element, text: string): void {
+  const plain = text.replaceAll("`", "");
+  if (node.textContent === plain) return;
+  node.replaceChildren(...text.split("`").map((part, index) => (index % 2 === 1 ? element("code", {}, part) : part)));
+}
+
 export function show(node: HTMLElement, visible: boolean): void {
   node.hidden = !visible;
 }

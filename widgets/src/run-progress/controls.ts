@@ -1,6 +1,6 @@
 /** What a user can do with a run: cancel, retry, resume, take the code along. */
 
-import { element, setAttribute, setText, show } from "../dom";
+import { element, setAttribute, setProse, setText, show } from "../dom";
 import { isActive, type Request, type Run, type Status } from "./contract";
 
 export interface ControlActions {
@@ -10,6 +10,13 @@ export interface ControlActions {
 
 /** A request that acts on the run; the button of one that is under way says so. */
 export type Act = "cancel" | "retry" | "resume";
+
+/** How to cancel without the button. Interrupting the cell of a Slurm run stops the watching only. */
+export function howToCancel(run: Run): string {
+  return run.backend === "slurm"
+    ? `To cancel, interrupt the cell (■), then run \`%bp cancel ${run.id}\`: the jobs go on until then.`
+    : "To cancel, interrupt the cell (■): it does the same.";
+}
 
 /** A button that stays reachable when it cannot act, so that its reason can be read and heard. */
 class ActButton {
@@ -68,7 +75,6 @@ export class Controls {
     this.resume = new ActButton("Resume…", () => this.toggle(this.form), refused);
     this.copy = new ActButton("Copy as code", () => this.toggle(this.code), refused);
     this.buttons.append(this.interruptNote, this.cancel.root, this.retry.root, this.resume.root, this.copy.root);
-    setText(this.interruptNote, "To cancel, interrupt the cell (■): it does the same.");
     this.form = this.buildForm();
     this.buildCode();
     this.drawer.append(this.form, this.code);
@@ -102,6 +108,7 @@ export class Controls {
     const active = isActive(status.state);
     const unserved = active && run.interrupt_only;
     show(this.interruptNote, unserved);
+    setProse(this.interruptNote, howToCancel(run));
     show(this.cancel.root, !unserved && active);
     show(this.retry.root, !unserved);
     show(this.resume.root, !unserved);

@@ -35,6 +35,12 @@ export class Failures {
   select(block: number | undefined): void {
     this.selected = block;
     for (const [key, row] of this.rows) this.mark(row, key === block);
+    const row = block === undefined ? undefined : this.rows.get(block);
+    if (row === undefined) return;
+    // Scrolls the list only: the page stays where the reader is.
+    const { scrollTop, clientHeight } = this.list;
+    const top = row.offsetTop - this.list.offsetTop;
+    this.list.scrollTop = Math.min(top, Math.max(scrollTop, top + row.offsetHeight - clientHeight));
   }
 
   private row(failure: Failure): HTMLElement {
@@ -103,7 +109,7 @@ export class BlockDetails {
 
   fill(answer: BlockAnswer): void {
     this.open(`Block ${answer.block}`);
-    const rows = answer.attempts.map((attempt) =>
+    const rows = answer.attempts.flatMap((attempt) => [
       element(
         "tr",
         {},
@@ -112,9 +118,11 @@ export class BlockDetails {
         element("td", {}, attempt.state),
         element("td", { class: "bp-nowrap" }, attempt.started === null ? "" : localTime(attempt.started)),
         element("td", { class: "bp-number" }, attempt.duration_s === null ? "" : formatSeconds(attempt.duration_s)),
-        element("td", { class: "bp-wide" }, [attempt.kind, attempt.message].filter((text) => text !== null && text !== "").join(": ")),
       ),
-    );
+      ...(attempt.message === null
+        ? []
+        : [element("tr", { class: "bp-why" }, element("td", { colspan: 5 }, [attempt.kind, attempt.message].filter(Boolean).join(": ")))]),
+    ]);
     const log = element("pre", { class: "bp-log", tabindex: 0, "aria-label": "End of the task's log" }, answer.log);
     this.body.replaceChildren(
       element("div", { class: "bp-region" }, element("span", { class: "bp-label" }, "region"), element("span", { class: "bp-mono" }, answer.region)),
@@ -126,7 +134,7 @@ export class BlockDetails {
             element(
               "table",
               {},
-              element("thead", {}, element("tr", {}, ...["attempt", "task", "state", "started", "time", "why"].map((name) => element("th", { scope: "col" }, name)))),
+              element("thead", {}, element("tr", {}, ...["attempt", "task", "state", "started", "time"].map((name) => element("th", { scope: "col", class: name === "time" ? "bp-number" : "" }, name)))),
               element("tbody", {}, ...rows),
             ),
           ),
@@ -134,6 +142,7 @@ export class BlockDetails {
     );
     // The end of a log says what went wrong.
     log.scrollTop = log.scrollHeight;
+    this.root.scrollIntoView({ block: "nearest" });
   }
 
   close(): void {

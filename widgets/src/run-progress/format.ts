@@ -1,4 +1,6 @@
-/** Numbers as a reader wants them: short, with a unit, of steady width. */
+/** Numbers as a reader wants them: short, with a unit that stays on the line, of steady width. */
+
+const SPACE = "\u00a0";
 
 const integer = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 
@@ -27,13 +29,13 @@ function scaled(value: number, base: number, units: readonly string[]): [string,
 /** Binary units, as memory limits are given: `1.50 GiB`. */
 export function formatBytes(bytes: number): string {
   const [number, unit] = scaled(bytes, 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]);
-  return `${number} ${unit}`;
+  return `${number}${SPACE}${unit}`;
 }
 
 /** `52.1 M` of `52_100_000`. */
 export function formatScaled(value: number): string {
   const [number, unit] = scaled(value, 1000, ["", "k", "M", "G", "T"]);
-  return `${number} ${unit}`.trimEnd();
+  return unit === "" ? number : `${number}${SPACE}${unit}`;
 }
 
 /** `0:07`, `12:34`, `3:04:05`, `2 d 03:04`; sub-second times of a block as `0.42 s` by `formatSeconds`. */
@@ -48,16 +50,16 @@ export function formatDuration(seconds: number): string {
 
 /** The time one block took: `0.42 s`, `12.3 s`, then as a duration. */
 export function formatSeconds(seconds: number): string {
-  return seconds < 60 ? `${significant(seconds)} s` : formatDuration(seconds);
+  return seconds < 60 ? `${significant(seconds)}${SPACE}s` : formatDuration(seconds);
 }
 
 /** Whole percents, but never 100 before all is done nor 0 once something is. */
 export function formatPercent(part: number, total: number): string {
-  if (total <= 0) return "0 %";
+  if (total <= 0) return `0${SPACE}%`;
   const percent = Math.round((100 * part) / total);
-  if (part < total && percent === 100) return "99 %";
-  if (part > 0 && percent === 0) return "<1 %";
-  return `${percent} %`;
+  if (part < total && percent === 100) return `99${SPACE}%`;
+  if (part > 0 && percent === 0) return `<1${SPACE}%`;
+  return `${percent}${SPACE}%`;
 }
 
 /** `1 block`, `2 blocks`. */

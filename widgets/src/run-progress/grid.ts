@@ -7,7 +7,7 @@ import { cellColour, colourBytes, paintCell, paintCross, readPalette, type Palet
 import { cellWords, type Geometry } from "./state";
 
 /** Sizes in CSS pixels. */
-const LARGEST_CELL = 24;
+const LARGEST_CELL = 32;
 const SMALLEST_SHAPED_CELL = 5;
 const TALLEST_GRID = 320;
 /** More failed cells than this speak for themselves where cells are too small for shapes. */
@@ -35,7 +35,7 @@ export class BlockGrid {
   private readonly selectionRing = element("div", { class: "bp-ring bp-ring-selected", hidden: true });
   private readonly tooltip = element("div", { class: "bp-tooltip", role: "tooltip", hidden: true });
   private readonly spoken = element("div", { class: "bp-visually-hidden", "aria-live": "polite" });
-  private readonly axesLabel = element("div", { class: "bp-axes" });
+  private readonly axesLabel = element("span", {});
   private readonly sliders = element("div", { class: "bp-sliders" });
   private readonly follow = element("input", { type: "checkbox" });
   private readonly followLabel: HTMLElement;
@@ -51,7 +51,9 @@ export class BlockGrid {
   private sprites: HTMLCanvasElement | undefined;
   /** The layer with one pixel a cell, kept between deltas, where cells are too small for shapes. */
   private pixels: { canvas: HTMLCanvasElement; image: ImageData; colours: Uint8Array } | undefined;
-  private focused: number | undefined;
+  /** The cell that the keyboard is on, as its place in the layer: it stays put when the layer changes. */
+  private focused = 0;
+  private hovered: number | undefined;
   private selected: number | undefined;
 
   constructor(private readonly actions: GridActions) {
@@ -63,9 +65,9 @@ export class BlockGrid {
       this.focusRing,
       this.tooltip,
     );
-    this.followLabel = element("label", { class: "bp-follow", title: "Show the layer in which blocks are changing" }, this.follow, "follow");
+    this.followLabel = element("label", { class: "bp-follow", title: "Show the layer in which blocks are changing" }, this.follow, "follow the run");
     this.follow.checked = true;
-    this.root = element("div", { class: "bp-grid", hidden: true }, this.stage, this.axesLabel, this.sliders, this.spoken);
+    this.root = element("div", { class: "bp-grid", hidden: true }, this.stage, element("div", { class: "bp-axes" }, this.axesLabel, this.followLabel), this.sliders, this.spoken);
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(this.root);
     this.listen();
@@ -77,7 +79,7 @@ export class BlockGrid {
     this.geometry = geometry;
     if (sameGrid) return;
     this.codes = undefined;
-    this.focused = undefined;
+    this.focused = 0;
     this.selected = undefined;
     this.layout = NOT_LAID_OUT;
     this.position = geometry.layerAxes.map(() => 0);
@@ -103,13 +105,18 @@ export class BlockGrid {
   changed(cells: Uint32Array): void {
     const last = cells.at(-1);
     if (last === undefined || this.geometry === undefined) return;
-    if (this.follow.checked && this.moveTo(this.geometry.layerOf(last))) return;
+    const { start, size } = this.layer;
+    const elsewhere = cells.every((cell) => cell < start || cell >= start + size);
+    if (this.follow.checked && elsewhere && this.moveTo(this.geometry.layerOf(last))) return;
     this.drawChanged(cells);
     this.drawProfiles();
+    this.placeTooltip(this.hovered);
   }
 
-  describe(summary: string): void {
+  /** The whole in words; following is offered while something may change. */
+  describe(summary: string, active: boolean): void {
     setAttribute(this.canvas, "aria-label", summary);
+    show(this.followLabel, active && this.sliderParts.length > 0);
   }
 
   /** Marks a cell as the one whose details are open and shows its layer. */
@@ -117,8 +124,8 @@ export class BlockGrid {
     this.selected = cell;
     if (cell !== undefined && this.geometry !== undefined) {
       this.follow.checked = false;
-      this.focused = cell;
       this.moveTo(this.geometry.layerOf(cell));
+      this.focused = cell - this.layer.start;
     }
     this.placeRings();
   }
@@ -129,10 +136,6 @@ export class BlockGrid {
     this.sprites = undefined;
     this.pixels = undefined;
     this.drawAll();
-  }
-
-  focus(): void {
-    this.stage.focus();
   }
 
   dispose(): void {
@@ -166,15 +169,15 @@ export class BlockGrid {
           value,
         ),
       ),
-      ...(this.sliderParts.length > 0 ? [this.followLabel] : []),
     );
+
     this.showPosition();
   }
 
   /** Starts at the layer where something goes on: the first with a running or failed cell, else with one to do. */
   private showActive(): void {
     if (this.codes === undefined || this.geometry === undefined) return;
-    const wanted = [Cell.Running, Cell.Retrying, Cell.Failed].map((code) => this.codes?.indexOf(code) ?? -1).find((cell) => cell >= 0);
+    const wanted = [Cell.Running, Cell.Retrying, Cell.Failed, Cell.Pending].map((code) => this.codes?.indexOf(code) ?? -1).find((cell) => cell >= 0);
     if (wanted !== undefined) this.moveTo(this.geometry.layerOf(wanted));
   }
 
@@ -182,6 +185,7 @@ export class BlockGrid {
   private moveTo(position: number[]): boolean {
     if (position.every((at, axis) => at === this.position[axis])) return false;
     this.position = position;
+    this.placeTooltip(undefined);
     this.showPosition();
     this.drawAll();
     return true;
@@ -369,8 +373,9 @@ export class BlockGrid {
         context.fillStyle = palette.done;
         context.fillRect(left, Math.round(height * (1 - part)), wide, height);
         if (failed[at] === 1) {
+          const mark = Math.min(wide, Math.round(4 * this.layout.ratio));
           context.fillStyle = palette.failed;
-          context.fillRect(left, 0, wide, Math.ceil(height / 2));
+          context.fillRect(left + Math.floor((wide - mark) / 2), 0, mark, mark);
         }
       });
     });
@@ -379,63 +384,69 @@ export class BlockGrid {
   // Pointer and keyboard --------------------------------------------------------------------------------------------
 
   private listen(): void {
-    this.stage.addEventListener("pointermove", (event) => {
-      const cell = this.cellAt(event);
-      if (cell === undefined) show(this.tooltip, false);
-      else this.placeTooltip(cell);
-    });
-    this.stage.addEventListener("pointerleave", () => show(this.tooltip, false));
+    this.stage.addEventListener("pointermove", (event) => this.placeTooltip(this.cellAt(event)));
+    this.stage.addEventListener("pointerleave", () => this.placeTooltip(undefined));
     this.stage.addEventListener("click", (event) => {
       const cell = this.cellAt(event);
-      if (cell !== undefined) this.open(cell);
+      if (cell !== undefined) this.actions.open(cell);
     });
     this.stage.addEventListener("keydown", (event) => this.keydown(event));
     this.stage.addEventListener("focus", () => this.placeRings());
     this.stage.addEventListener("blur", () => {
       show(this.focusRing, false);
-      show(this.tooltip, false);
+      this.placeTooltip(undefined);
     });
-  }
-
-  private open(cell: number): void {
-    this.focused = cell;
-    this.actions.open(cell);
   }
 
   private keydown(event: KeyboardEvent): void {
     const { start, size } = this.layer;
-    if (event.key === "Escape") {
-      show(this.tooltip, false);
-      return;
-    }
     const { columns } = this.layout;
-    const at = (this.focused ?? start) - start;
-    if (event.key === "Enter" || event.key === " ") {
-      event.preventDefault();
-      this.open(this.focused ?? start);
-      return;
+    const at = this.focused;
+    const row = at - (at % columns);
+    switch (event.key) {
+      case "ArrowLeft":
+        return this.moveFocus(event, at - 1);
+      case "ArrowRight":
+        return this.moveFocus(event, at + 1);
+      case "ArrowUp":
+        return this.moveFocus(event, at - columns);
+      case "ArrowDown":
+        return this.moveFocus(event, at + columns);
+      case "Home":
+        return this.moveFocus(event, row);
+      case "End":
+        return this.moveFocus(event, Math.min(size, row + columns) - 1);
+      case "PageUp":
+        return this.turnLayer(event, start - size);
+      case "PageDown":
+        return this.turnLayer(event, start + size);
+      case "Enter":
+      case " ":
+        event.preventDefault();
+        return this.actions.open(start + at);
+      case "Escape":
+        return this.placeTooltip(undefined);
     }
-    const steps: Record<string, number> = {
-      ArrowLeft: at - 1,
-      ArrowRight: at + 1,
-      ArrowUp: at - columns,
-      ArrowDown: at + columns,
-      Home: at - (at % columns),
-      End: Math.min(size, at - (at % columns) + columns) - 1,
-      PageUp: at - size,
-      PageDown: at + size,
-    };
-    const to = steps[event.key];
-    if (to === undefined) return;
+  }
+
+  private moveFocus(event: KeyboardEvent, to: number): void {
     event.preventDefault();
-    const turnsPage = event.key === "PageUp" || event.key === "PageDown";
-    const cell = start + to;
-    if (cell < 0 || cell >= (this.codes?.length ?? 0) || (!turnsPage && (to < 0 || to >= size))) return;
-    this.focused = cell;
-    if (turnsPage && this.geometry !== undefined) {
-      this.follow.checked = false;
-      this.moveTo(this.geometry.layerOf(cell));
-    }
+    if (to < 0 || to >= this.layer.size) return;
+    this.focused = to;
+    this.follow.checked = false;
+    this.tellFocused();
+  }
+
+  private turnLayer(event: KeyboardEvent, start: number): void {
+    event.preventDefault();
+    if (this.geometry === undefined || start < 0 || start >= this.geometry.cells) return;
+    this.follow.checked = false;
+    this.moveTo(this.geometry.layerOf(start));
+    this.tellFocused();
+  }
+
+  private tellFocused(): void {
+    const cell = this.layer.start + this.focused;
     this.placeRings();
     this.placeTooltip(cell);
     setText(this.spoken, this.words(cell).join(", "));
@@ -466,7 +477,7 @@ export class BlockGrid {
   }
 
   private placeRings(): void {
-    const focused = this.stage.matches(":focus-visible") ? (this.focused ?? this.layer.start) : undefined;
+    const focused = this.stage.matches(":focus-visible") ? this.layer.start + this.focused : undefined;
     for (const [ring, cell] of [[this.focusRing, focused], [this.selectionRing, this.selected]] as const) {
       const box = this.box(cell);
       show(ring, box !== undefined);
@@ -491,16 +502,17 @@ export class BlockGrid {
     ];
   }
 
-  private placeTooltip(cell: number): void {
+  private placeTooltip(cell: number | undefined): void {
+    this.hovered = cell;
     const box = this.box(cell);
+    show(this.tooltip, box !== undefined);
+    if (cell === undefined || box === undefined) return;
     const [title = "", state = "", region] = this.words(cell);
-    if (box === undefined) return;
     this.tooltip.replaceChildren(
       element("strong", {}, title),
       ` ${state}`,
       ...(region === undefined ? [] : [element("div", { class: "bp-mono" }, region)]),
     );
-    show(this.tooltip, true);
     const room = this.root.clientWidth - this.tooltip.offsetWidth;
     this.tooltip.style.left = `${Math.max(0, Math.min(box.left, room))}px`;
     this.tooltip.style.top = `${box.top + box.size + 6}px`;

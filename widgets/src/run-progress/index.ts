@@ -1,9 +1,9 @@
 /** RunProgress: what a run does, block by block, and the buttons that act on it. */
 
 import type { CustomMessageHandler, AnyModel, Render } from "../anywidget";
-import { element, setAttribute, setText, show } from "../dom";
+import { element, setAttribute, setProse, setText, show } from "../dom";
 import { isActive, type Answer, type ErrorAnswer, type Message, type Request, type Run, type RunState, type Status } from "./contract";
-import { Controls, type Act } from "./controls";
+import { Controls, howToCancel, type Act } from "./controls";
 import { BlockDetails, Failures } from "./failures";
 import { formatCount, formatDuration, formatPercent, plural } from "./format";
 import { BlockGrid } from "./grid";
@@ -15,11 +15,11 @@ import { completed, Legend, NEWS_EXPECTED_S, Numbers, ProgressBar, Workers } fro
 /** A screen reader hears how the run goes at most this often. */
 const SPEAK_EVERY_MS = 5000;
 
-const BUSY: Record<Act, string> = {
-  cancel: "The kernel did not answer: it is busy. Interrupt the cell to cancel.",
-  retry: "The kernel did not answer: it is busy, or gone. Wait until its cell ends, or run `%bp retry` in a new one.",
-  resume: "The kernel did not answer: it is busy, or gone. Wait until its cell ends, or run `%bp resume` in a new one.",
-};
+/** What to do when the kernel is silent; with the words in which the same can be asked elsewhere. */
+function silence(act: Act, run: Run): string {
+  if (act === "cancel") return `The kernel did not answer: it is busy. ${howToCancel(run)}`;
+  return `The kernel did not answer: it is busy, or gone. Wait until its cell ends, or run \`%bp ${act} ${run.id}\` in a new one.`;
+}
 
 class RunProgress {
   readonly root: HTMLElement;
@@ -73,7 +73,12 @@ class RunProgress {
         "div",
         { class: "bp-columns" },
         element("div", { class: "bp-column" }, this.grid.root, this.legend.root),
-        element("div", { class: "bp-column" }, this.numbers.root, this.workers.root, this.details.root, this.failures.root),
+        element(
+          "div",
+          { class: "bp-side" },
+          element("div", { class: "bp-column" }, this.numbers.root, this.workers.root),
+          element("div", { class: "bp-column" }, this.failures.root, this.details.root),
+        ),
       ),
     );
     // The attribute keeps JupyterLab's own keys (arrows move between cells, Enter edits) from acting on keys meant here.
@@ -214,14 +219,14 @@ class RunProgress {
     );
     const message = status.message ?? run.state_note;
     show(this.message, Boolean(message));
-    setText(this.message, message ?? "");
+    setProse(this.message, message ?? "");
 
     this.legend.update(status);
     this.numbers.update(run, status);
     this.workers.update(run, status);
     this.failures.update(status);
     this.controls.update(run, status);
-    this.grid.describe(this.summary(status));
+    this.grid.describe(this.summary(status), isActive(status.state));
     this.tick();
     this.speak(status);
   }
@@ -254,7 +259,7 @@ class RunProgress {
 
   private tell(text: string, tone: "hint" | "problem"): void {
     this.notice.dataset["tone"] = tone;
-    setText(this.notice, text);
+    setProse(this.notice, text);
     show(this.notice, true);
   }
 
@@ -276,7 +281,7 @@ class RunProgress {
       },
       silent: () => {
         this.controls.setPending(undefined);
-        this.tell(BUSY[act], "problem");
+        if (this.run !== undefined) this.tell(silence(act, this.run), "problem");
       },
     });
   }
