@@ -1,0 +1,12 @@
+"""Fixtures of the fault tests."""
+
+from pathlib import Path
+
+import pytest
+from faults.runs import Bp
+
+
+@pytest.fixture
+def bp(tmp_path: Path) -> Bp:
+    """A user of `bp` with an empty home."""
+    return Bp(tmp_path)
