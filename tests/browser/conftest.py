@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
     """Start the system's browser instead of Playwright's own."""
-    return browser_type_launch_args | LAUNCH
+    return {**browser_type_launch_args, **LAUNCH}
 
 
 @pytest.fixture(scope="session")

@@ -12,15 +12,21 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Response
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 
-# For `browser_type.launch`: Debian's browser, which may run as root here and calls nobody.
-LAUNCH = {
-    "executable_path": CHROMIUM,
+class LaunchArguments(TypedDict):
+    """What `browser_type.launch` is told."""
+
+    executable_path: str
+    args: list[str]
+
+
+# Debian's browser, which may run as root and calls nobody.
+LAUNCH: LaunchArguments = {
+    "executable_path": os.environ.get("CHROMIUM", "/usr/bin/chromium"),
     "args": [
         "--no-sandbox",
         "--disable-gpu",
@@ -59,6 +65,8 @@ class LabServer:
         self.environment = os.environ | {
             "JUPYTER_CONFIG_DIR": str(jupyter / "config"),
             "JUPYTER_DATA_DIR": str(jupyter / "data"),
+            # Kernels that scripts/install-wheel registered.
+            "JUPYTER_PATH": os.environ.get("JUPYTER_DATA_DIR", ""),
             "JUPYTER_RUNTIME_DIR": str(jupyter / "runtime"),
             "JUPYTERLAB_SETTINGS_DIR": str(jupyter / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(jupyter / "workspaces"),
