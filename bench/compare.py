@@ -1,7 +1,8 @@
 """Compares copies with bioimage-py, zarr-python and tensorstore: `python bench/compare.py`.
 
 Every tool copies the same data in one run, its output is compared first, then each is timed in
-turn, five times, in processes of their own. Prints a table; `--write FILE` also puts it into a page.
+turn, five times, in processes of their own. Prints a table; `--write FILE` also puts it into a
+page.
 """
 
 import argparse
@@ -85,7 +86,8 @@ def measure(case: str, folder: Path) -> dict[str, dict[str, float]]:
                 results[tool].append(result)
     return {
         tool: {
-            key: statistics.median(one[key] for one in timed) for key in ("seconds", "peak", "before")
+            key: statistics.median(one[key] for one in timed)
+            for key in ("seconds", "peak", "before")
         }
         for tool, timed in results.items()
         if timed
@@ -127,7 +129,9 @@ def processor() -> str:
 
 def report(results: dict[str, dict[str, dict[str, float]]], starts: dict[str, float]) -> str:
     """The table, as Markdown."""
-    versions = [f"{name} {version(name)}" for name in (*TOOLS, "zarr", "numpy") if name != "zarr-python"]
+    versions = [
+        f"{name} {version(name)}" for name in (*TOOLS, "zarr", "numpy") if name != "zarr-python"
+    ]
     lines = [
         f"{platform.system()} {platform.release()}, {processor()}, {os.cpu_count()} cores, "
         f"Python {platform.python_version()}; {', '.join(versions)}; "
@@ -165,7 +169,9 @@ def report(results: dict[str, dict[str, dict[str, float]]], starts: dict[str, fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", type=Path, help="page whose part after '<!-- table -->' is replaced")
+    parser.add_argument(
+        "--write", type=Path, help="page whose part after '<!-- table -->' is replaced"
+    )
     parser.add_argument("--machinery", type=Path, help="output of the machinery's benchmark")
     parser.add_argument("cases", nargs="*", help=f"some of {', '.join(CASES)}")
     arguments = parser.parse_args()

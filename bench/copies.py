@@ -82,10 +82,14 @@ def zarr_python(case: str, source: Path, target: Path | None) -> Callable[[], An
         data = zarr.open_array(source, mode="r")
         block = SHARDS if case == "to-shards" else chunks_of(case)
     output: Any
-    output = np.empty(data.shape, data.dtype) if target is None else zarr.open_array(target, mode="r+")
+    output = (
+        np.empty(data.shape, data.dtype) if target is None else zarr.open_array(target, mode="r+")
+    )
 
     def copy(corner: tuple[int, ...]) -> None:
-        region = tuple(slice(start, start + size) for start, size in zip(corner, block, strict=True))
+        region = tuple(
+            slice(start, start + size) for start, size in zip(corner, block, strict=True)
+        )
         output[region] = data[region]
 
     def work() -> Any:

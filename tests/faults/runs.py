@@ -26,7 +26,9 @@ class Bp:
         own = {"XDG_STATE_HOME": self.home / "state", "XDG_CONFIG_HOME": self.home / "config"}
         return os.environ | {name: str(path) for name, path in own.items()}
 
-    def __call__(self, *arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def __call__(
+        self, *arguments: object, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
             ["bp", *map(str, arguments)],
@@ -40,7 +42,9 @@ class Bp:
     def ok(self, *arguments: object) -> str:
         """Run a command that must succeed."""
         done = self(*arguments)
-        assert done.returncode == 0, f"bp {arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, (
+            f"bp {arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
         return done.stdout
 
     def start(self, *arguments: object) -> subprocess.Popen[bytes]:

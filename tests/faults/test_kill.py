@@ -1,5 +1,6 @@
 """Kill anything at any time: what is marked done is done, and the rest can be finished."""
 
+import contextlib
 import os
 import random
 import signal
@@ -28,7 +29,16 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
 def start(bp: Bp, source: Path, leader: str, backend: str) -> subprocess.Popen[bytes]:
     """A run led by a shell command or by a Python interpreter, as a kernel is."""
     chunks = ",".join(map(str, BLOCK))
-    options = ["--chunks", chunks, "--block-shape", chunks, "--workers", WORKERS, "--backend", backend]
+    options = [
+        "--chunks",
+        chunks,
+        "--block-shape",
+        chunks,
+        "--workers",
+        WORKERS,
+        "--backend",
+        backend,
+    ]
     if leader == "shell":
         return bp.start("copy", source, "out.zarr", *options)
     line = " ".join(map(str, ["copy", source, "out.zarr", *options]))
@@ -78,10 +88,8 @@ def test_kill_and_resume(bp: Bp, source: tuple[Path, np.ndarray], seed: int) -> 
     else:
         worker = bp.runs[-1].workers()[-1] if bp.runs else 0
         if worker and worker != process.pid:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         process.wait(timeout=120)
     if not bp.runs:  # killed before there was anything to resume
         process = start(bp, path, leader, backend)
