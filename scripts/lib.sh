@@ -10,8 +10,6 @@ export BIOIMAGE_RS_WHEELS=$CACHE/wheels # what scripts/install-wheel built last
 PYTHON=$VENV/bin/python
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
 export PATH=$VENV/bin:$CACHE/tools/bin:$HOME/.cargo/bin:$PATH
-# The kernelspec of this checkout's build stays out of the user's own Jupyter.
-export JUPYTER_DATA_DIR=$CACHE/jupyter
 CHROMIUM=${CHROMIUM:-/usr/bin/chromium}
 export CHROMIUM
 cd "$ROOT"

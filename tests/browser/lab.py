@@ -65,8 +65,6 @@ class LabServer:
         self.environment = os.environ | {
             "JUPYTER_CONFIG_DIR": str(jupyter / "config"),
             "JUPYTER_DATA_DIR": str(jupyter / "data"),
-            # Kernels that scripts/install-wheel registered.
-            "JUPYTER_PATH": os.environ.get("JUPYTER_DATA_DIR", ""),
             "JUPYTER_RUNTIME_DIR": str(jupyter / "runtime"),
             "JUPYTERLAB_SETTINGS_DIR": str(jupyter / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(jupyter / "workspaces"),
@@ -191,7 +189,7 @@ class Notebook:
         self.page = page
         self.path = path
 
-    def evaluate(self, body: str, argument: object = None) -> Any:  # noqa: ANN401
+    def evaluate(self, body: str, argument: object = None) -> Any:
         """Run JavaScript that sees `app`, `panel` (the notebook's) and `argument`."""
         return self._evaluate("throw new Error('the notebook is not open')", body, argument)
 
@@ -204,7 +202,7 @@ class Notebook:
                 raise TimeoutError(f"{self.path.name}: not within {timeout} s: {body}")
             self.page.wait_for_timeout(50)
 
-    def _evaluate(self, unless_open: str, body: str, argument: object = None) -> Any:  # noqa: ANN401
+    def _evaluate(self, unless_open: str, body: str, argument: object = None) -> Any:
         # The panel is found by its path: `shell.currentWidget` is null while nothing has the focus.
         return self.page.evaluate(
             f"""async (argument) => {{
