@@ -1,0 +1,185 @@
+//! New arrays and the groups above them.
+
+use super::attributes::{dimension_names, to_attributes};
+use super::codec::Codec;
+use super::node::{self, Node, V3_FILE};
+use super::{NewArray, store};
+use crate::dtype::DType;
+use crate::error::{Error, Kind, Result};
+use crate::grid::shape_text;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Creates the array at `inner` in `store`.
+pub fn create(store: &Path, inner: &str, new: &NewArray, overwrite: bool) -> Result<()> {
+    let metadata = metadata(new)?;
+    let folder = if inner.is_empty() { store.to_owned() } else { store.join(inner) };
+    make_room(&folder, overwrite)?;
+    create_groups(store, inner)?;
+    write_json(&folder.join(V3_FILE), &metadata)
+}
+
+/// The `zarr.json` of a new array.
+fn metadata(new: &NewArray) -> Result<Value> {
+    check_grid(new)?;
+    let codecs = Codec::parse(&new.codec)?.to_json(new.dtype);
+    let (unit, codecs) = match &new.shards {
+        None => (&new.chunks, codecs),
+        Some(shards) => {
+            let index = [
+                json!({"name": "bytes", "configuration": {"endian": "little"}}),
+                json!({"name": "crc32c"}),
+            ];
+            let sharding = json!({"name": "sharding_indexed", "configuration": {
+                "chunk_shape": new.chunks,
+                "codecs": codecs,
+                "index_codecs": index,
+                "index_location": "end",
+            }});
+            (shards, vec![sharding])
+        }
+    };
+    let mut metadata = json!({
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": new.shape,
+        "data_type": new.dtype.name(),
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": unit}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": zero(new.dtype),
+        "codecs": codecs,
+        "attributes": to_attributes(&new.metadata),
+        "storage_transformers": [],
+    });
+    if let Some(names) = dimension_names(&new.metadata) {
+        metadata["dimension_names"] = names;
+    }
+    Ok(metadata)
+}
+
+fn zero(dtype: DType) -> Value {
+    match dtype {
+        DType::Bool => json!(false),
+        DType::F32 | DType::F64 => json!(0.0),
+        _ => json!(0),
+    }
+}
+
+fn check_grid(new: &NewArray) -> Result<()> {
+    let axes = new.metadata.axes.len();
+    if axes != 0 && axes != new.shape.len() {
+        return Err(Error::internal("a new array has metadata for another number of axes"));
+    }
+    for (what, extents) in [("chunk", Some(&new.chunks)), ("shard", new.shards.as_ref())] {
+        let Some(extents) = extents else { continue };
+        if extents.len() != new.shape.len() || extents.contains(&0) {
+            return Err(Error::argument(format!(
+                "the {what} shape {} does not suit an array of shape {}",
+                shape_text(extents),
+                shape_text(&new.shape)
+            ))
+            .fix("Give one extent of at least 1 for each axis."));
+        }
+    }
+    let Some(shards) = &new.shards else { return Ok(()) };
+    if shards.iter().zip(&new.chunks).all(|(shard, chunk)| shard.is_multiple_of(*chunk)) {
+        return Ok(());
+    }
+    let fitting: Vec<u64> = shards
+        .iter()
+        .zip(&new.chunks)
+        .map(|(shard, chunk)| shard.next_multiple_of(*chunk))
+        .collect();
+    Err(Error::argument(format!(
+        "shards of {} do not consist of whole chunks of {}",
+        shape_text(shards),
+        shape_text(&new.chunks)
+    ))
+    .fix(format!(
+        "Use multiples of the chunk shape, for example shards of {}.",
+        shape_text(&fitting)
+    )))
+}
+
+/// Makes sure that nothing is in the place of a new array; removes an array that may be overwritten,
+/// and never anything else.
+fn make_room(folder: &Path, overwrite: bool) -> Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    let exists = |what: &str| {
+        Error::new(
+            Kind::AlreadyExists,
+            format!("'{}' already exists and is {what}", folder.display()),
+        )
+    };
+    match node::read(folder) {
+        Ok(Some(Node::Array(_))) if overwrite => remove_array(folder),
+        Ok(Some(Node::Array(_))) => {
+            Err(exists("a Zarr array").fix("Overwrite it (--overwrite), or write elsewhere."))
+        }
+        Ok(Some(Node::Group(_))) => {
+            let arrays = node::list(folder).unwrap_or_default();
+            let what = match arrays.as_slice() {
+                [] => "a Zarr group".to_owned(),
+                _ => format!("a Zarr group that holds {}", node::some_of(&arrays)),
+            };
+            Err(exists(&what)
+                .fix(format!("Name an array inside it, for example {}::data.", folder.display())))
+        }
+        Ok(None) if folder.read_dir().is_ok_and(|mut entries| entries.next().is_none()) => Ok(()),
+        Ok(None) => Err(exists("no Zarr array").fix("Write elsewhere, or remove it by hand.")),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes an array. It is moved aside first: what an interrupted removal leaves is hidden, and
+/// taken away by the next.
+fn remove_array(folder: &Path) -> Result<()> {
+    let failed = |error: std::io::Error| Error::write(folder, &error);
+    let folder = folder.canonicalize().map_err(failed)?;
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let aside = folder.with_file_name(format!(".{name}.bp-removed"));
+    match std::fs::remove_dir_all(&aside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    std::fs::rename(&folder, &aside).map_err(failed)?;
+    std::fs::remove_dir_all(&aside).map_err(failed)
+}
+
+/// Writes the metadata of the groups above an array that have none.
+fn create_groups(store: &Path, inner: &str) -> Result<()> {
+    let parts: Vec<&str> = inner.split('/').filter(|part| !part.is_empty()).collect();
+    for depth in 0..parts.len() {
+        let group = store.join(parts[..depth].join("/"));
+        match node::read(&group)? {
+            None => {
+                let metadata = json!({"zarr_format": 3, "node_type": "group", "attributes": {}});
+                write_json(&group.join(V3_FILE), &metadata)?;
+            }
+            Some(Node::Group(found)) if found.version == 3 => {}
+            Some(Node::Group(_)) => {
+                return Err(Error::argument(format!(
+                    "'{}' is a Zarr v2 group, in which a new array (Zarr v3) would not be seen",
+                    group.display()
+                ))
+                .fix("Write to another store."));
+            }
+            Some(Node::Array(_)) => {
+                return Err(Error::new(
+                    Kind::AlreadyExists,
+                    format!("'{}' is a Zarr array, which cannot hold another", group.display()),
+                )
+                .fix("Write beside it."));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_json(path: &Path, json: &Value) -> Result<()> {
+    let text = serde_json::to_vec_pretty(json)
+        .map_err(|error| Error::internal(format!("metadata of an array: {error}")))?;
+    store::replace(path, &text)
+}

@@ -1,0 +1,286 @@
+//! Zarr arrays: versions 2 and 3 are read and written, new ones are version 3.
+//!
+//! zarrs knows the metadata and the codecs; files are read and written here (see [`store`]), so that
+//! no reader and no later attempt ever meets a torn chunk.
+//!
+//! Every chunk that a block covers is stored, also where it holds nothing but the fill value: when
+//! a run is resumed, a missing file then proves that the block was not written. The exception are
+//! chunks that a source does not store and that are passed through encoded ([`Sink::write_encoded`]
+//! with `None`, which writes 0 bytes). Inside a shard, chunks of nothing but fill value are left out.
+
+mod attributes;
+mod blocks;
+mod cache;
+mod codec;
+mod create;
+mod description;
+mod lz4;
+mod node;
+mod pipeline;
+mod shard;
+mod store;
+
+pub use codec::Codec;
+
+use super::path::absolute;
+use super::{Metadata, Sink, Source, Spec};
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::grid::Region;
+use cache::ChunkCache;
+use description::{Description, Layout};
+use node::ArrayNode;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Files that are looked at for a fingerprint.
+const MOST_FINGERPRINTED: usize = 4_000;
+/// Files that are looked at for the size on disk.
+const MOST_MEASURED: usize = 100_000;
+
+/// A Zarr array, version 2 or 3.
+pub struct ZarrArray {
+    store: PathBuf,
+    inner: String,
+    folder: PathBuf,
+    metadata_file: PathBuf,
+    metadata: Metadata,
+    description: Description,
+    cache: ChunkCache,
+}
+
+/// What a new array is to be.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct NewArray {
+    /// Extents.
+    pub shape: Vec<u64>,
+    /// Data type.
+    pub dtype: DType,
+    /// Extents of a chunk (of an inner chunk, where there are shards).
+    pub chunks: Vec<u64>,
+    /// Extents of a shard: multiples of the chunk's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<Vec<u64>>,
+    /// Compression, as the command line writes it (see [`Codec`]).
+    pub codec: String,
+    /// Axes, voxel size and attributes.
+    pub metadata: Metadata,
+}
+
+impl ZarrArray {
+    /// Opens the array at `array` inside the store at `path`; `array` may be empty or name a group
+    /// if it holds exactly one array.
+    ///
+    /// # Errors
+    /// `not-found` with the nearest name, `ambiguous-array` listing the arrays, `unsupported-codec`,
+    /// `dtype-mismatch` or `unsupported-format` naming what is not read, `corrupt-data` for damaged
+    /// metadata.
+    pub fn open(path: &Path, array: &str) -> Result<Self> {
+        let store = absolute(path);
+        let (inner, node) = node::find(&store, &node::inner_path(array)?)?;
+        ZarrArray::from_node(store, inner, &node)
+    }
+
+    fn from_node(store: PathBuf, inner: String, node: &ArrayNode) -> Result<Self> {
+        let name = Spec::Zarr { path: store.clone(), array: inner.clone() }.display();
+        let description = Description::new(node, &name)?;
+        Ok(ZarrArray {
+            // Joined with an empty path, the folder would end in a separator.
+            folder: if inner.is_empty() { store.clone() } else { store.join(&inner) },
+            metadata: attributes::read(&store, &inner, node, description.shape.len()),
+            metadata_file: node.file.clone(),
+            store,
+            inner,
+            description,
+            cache: ChunkCache::default(),
+        })
+    }
+
+    /// Creates an array (Zarr v3), and the groups above it if it lies inside a store.
+    ///
+    /// # Errors
+    /// `invalid-argument` for a grid or codec that cannot be; `already-exists` if something is in
+    /// its place, unless that is an array and `overwrite` is set.
+    pub fn create(path: &Path, array: &str, new: &NewArray, overwrite: bool) -> Result<Self> {
+        let store = absolute(path);
+        let inner = node::inner_path(array)?;
+        create::create(&store, &inner, new, overwrite)?;
+        ZarrArray::open(&store, &inner)
+    }
+
+    /// Paths of the arrays inside the store at `path`; the empty path if it is an array itself.
+    ///
+    /// # Errors
+    /// `not-found` and the like where the folder cannot be listed.
+    pub fn list(path: &Path) -> Result<Vec<String>> {
+        node::list(path)
+    }
+}
+
+impl Source for ZarrArray {
+    fn shape(&self) -> &[u64] {
+        &self.description.shape
+    }
+
+    fn dtype(&self) -> DType {
+        self.description.dtype
+    }
+
+    fn chunks(&self) -> Option<Vec<u64>> {
+        Some(self.chunk_shape().to_vec())
+    }
+
+    fn shards(&self) -> Option<Vec<u64>> {
+        matches!(self.description.layout, Layout::Shard(_)).then(|| self.description.unit.clone())
+    }
+
+    fn metadata(&self) -> Metadata {
+        self.metadata.clone()
+    }
+
+    fn codec(&self) -> Option<String> {
+        Some(self.description.codec.clone())
+    }
+
+    fn spec(&self) -> Option<Spec> {
+        Some(Spec::Zarr { path: self.store.clone(), array: self.inner.clone() })
+    }
+
+    /// Changes with the metadata, and with the names, sizes and times of the first few thousand
+    /// chunk files and folders. Chunks that are added, removed or replaced by rename change the time
+    /// of their folder; one that is rewritten in place behind those thousands goes unnoticed.
+    fn fingerprint(&self) -> Result<String> {
+        let mut hash = blake3::Hasher::new();
+        let metadata = std::fs::read(&self.metadata_file)
+            .map_err(|error| Error::read(&self.metadata_file, &error))?;
+        hash.update(&metadata);
+        self.walk(MOST_FINGERPRINTED, |path, file| {
+            hash.update(path.as_os_str().as_encoded_bytes());
+            for number in [file.len() as i64, file.mtime(), file.mtime_nsec()] {
+                hash.update(&number.to_le_bytes());
+            }
+        })?;
+        Ok(hash.finalize().to_hex().to_string())
+    }
+
+    /// Chunks that a block covers in part are kept until its neighbours have read the rest: along
+    /// the first axis on which blocks cut chunks, that is a layer of chunks over all later axes.
+    fn held_bytes(&self, block_shape: &[u64]) -> u64 {
+        let (shape, chunk) = (self.shape(), self.chunk_shape());
+        let cuts = |axis: usize| {
+            block_shape[axis] < shape[axis] && !block_shape[axis].is_multiple_of(chunk[axis])
+        };
+        let Some(first) = (0..shape.len().min(block_shape.len())).find(|&axis| cuts(axis)) else {
+            return 0;
+        };
+        let extent = |axis: usize| {
+            let covered = match axis.cmp(&first) {
+                std::cmp::Ordering::Less => block_shape[axis].min(shape[axis]),
+                std::cmp::Ordering::Equal => 1,
+                std::cmp::Ordering::Greater => shape[axis],
+            };
+            covered.next_multiple_of(chunk[axis])
+        };
+        (0..shape.len()).map(extent).product::<u64>() * self.dtype().size() as u64
+    }
+
+    fn hold_at_most(&self, bytes: u64) {
+        self.cache.set_budget(bytes);
+    }
+
+    fn stored_bytes(&self) -> Option<u64> {
+        let mut bytes = 0;
+        let whole = self.walk(MOST_MEASURED, |_, file| {
+            if file.is_file() {
+                bytes += file.len();
+            }
+        });
+        whole.ok()?.then_some(bytes)
+    }
+
+    fn read(&self, region: &Region) -> Result<Array> {
+        self.read_region(region)
+    }
+
+    fn read_encoded(&self, unit: &Region) -> Result<Option<Vec<u8>>> {
+        let path = self.unit_path(&self.unit_position(unit)?);
+        let mut bytes = Vec::new();
+        Ok(store::read_whole(&path, &mut bytes)?.then_some(bytes))
+    }
+
+    fn encoding(&self) -> Option<String> {
+        Some(self.description.encoding.clone())
+    }
+}
+
+impl Sink for ZarrArray {
+    fn write_unit(&self) -> Option<Vec<u64>> {
+        Some(self.description.unit.clone())
+    }
+
+    fn write(&self, region: &Region, block: &Array) -> Result<u64> {
+        self.write_region(region, block)
+    }
+
+    fn write_encoded(&self, unit: &Region, bytes: Option<&[u8]>) -> Result<u64> {
+        let path = self.unit_path(&self.unit_position(unit)?);
+        self.forget_cached(unit);
+        match bytes {
+            Some(bytes) => {
+                store::replace(&path, bytes)?;
+                Ok(bytes.len() as u64)
+            }
+            None => {
+                store::remove(&path)?;
+                Ok(0)
+            }
+        }
+    }
+
+    /// Takes one system call a unit, however many files there are.
+    fn discard_leftovers(&self, region: &Region) -> Result<()> {
+        self.units_of(region)
+            .try_for_each(|position| store::remove_leftover(&self.unit_path(&position)))
+    }
+
+    fn verify(&self, region: &Region, decode: bool) -> Result<bool> {
+        self.verify_region(region, decode)
+    }
+
+    fn storage(&self) -> Option<PathBuf> {
+        Some(self.folder.clone())
+    }
+
+    fn as_source(self: Arc<Self>) -> Arc<dyn Source> {
+        self
+    }
+}
+
+impl ZarrArray {
+    /// Visits the files and folders of the array in order of their names, breadth first, up to
+    /// `most`. Gives whether that was all.
+    fn walk(&self, most: usize, mut visit: impl FnMut(&Path, &std::fs::Metadata)) -> Result<bool> {
+        let mut folders = std::collections::VecDeque::from([self.folder.clone()]);
+        let mut seen = 0;
+        while let Some(folder) = folders.pop_front() {
+            let entries = folder.read_dir().map_err(|error| Error::read(&folder, &error))?;
+            let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+            paths.sort();
+            for path in paths {
+                if seen == most {
+                    return Ok(false);
+                }
+                seen += 1;
+                // Temporary files come and go.
+                let Ok(file) = path.symlink_metadata() else { continue };
+                visit(&path, &file);
+                if file.is_dir() {
+                    folders.push_back(path);
+                }
+            }
+        }
+        Ok(true)
+    }
+}
