@@ -1,5 +1,7 @@
 //! Zarr arrays that are written and read here.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests, too, may fail loudly.
+
 use bioimage_engine::array::Array;
 use bioimage_engine::dtype::DType;
 use bioimage_engine::error::Kind;

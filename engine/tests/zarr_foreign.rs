@@ -1,5 +1,7 @@
 //! Arrays that zarr-python and tensorstore wrote (see `data/zarr/generate.py`).
 
+#![allow(clippy::unwrap_used)] // Helpers of tests, too, may fail loudly.
+
 use bioimage_engine::array::Array;
 use bioimage_engine::dispatch;
 use bioimage_engine::dtype::DType;
