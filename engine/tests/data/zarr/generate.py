@@ -34,7 +34,7 @@ manifest: list[dict[str, Any]] = []
 
 
 def expected(shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """The voxel with number i in C order holds (7 i + 3) mod 101, shifted and scaled to the type."""
+    """Voxel number i in C order holds (7 i + 3) mod 101, shifted and scaled to the type."""
     base = (np.arange(np.prod(shape, dtype=int)) * 7 + 3) % 101
     kind = np.dtype(dtype).kind
     if kind == "b":
