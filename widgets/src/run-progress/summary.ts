@@ -27,7 +27,10 @@ export class ProgressBar {
   update({ counts }: Status): void {
     BAR_PARTS.forEach((name, index) => {
       const part = this.parts[index];
-      if (part !== undefined) part.style.width = `${counts.total > 0 ? (100 * counts[name]) / counts.total : 0}%`;
+      if (part === undefined) return;
+      part.style.width = `${counts.total > 0 ? (100 * counts[name]) / counts.total : 0}%`;
+      // One failed block of a hundred thousand is still seen.
+      part.style.minWidth = counts[name] > 0 ? "2px" : "0";
     });
     setAttribute(this.root, "aria-valuemax", counts.total);
     setAttribute(this.root, "aria-valuenow", completed(counts));
@@ -136,9 +139,9 @@ export class Numbers {
 
   private setMemory({ memory: { projected, budget, peak } }: Status): void {
     const parts = [
-      ...(peak === null ? [] : [`peak ${formatBytes(peak)}`]),
-      `projected ${formatBytes(projected)}`,
-      ...(budget === null ? [] : [`budget ${formatBytes(budget)}`]),
+      ...(peak === null ? [] : [`peak\u00a0${formatBytes(peak)}`]),
+      `projected\u00a0${formatBytes(projected)}`,
+      ...(budget === null ? [] : [`budget\u00a0${formatBytes(budget)}`]),
     ];
     this.set("Memory", parts.join(", "));
     show(this.meter, budget !== null);
