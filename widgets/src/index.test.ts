@@ -140,6 +140,18 @@ describe("RunProgress", () => {
     expect(model.sent.slice(before).map((message) => message.type)).toEqual(["ready"]);
   });
 
+  it("asks for the cells until they come, ever less often", () => {
+    const { model } = show();
+    const asked = (): number => model.sent.filter((message) => message.type === "ready").length;
+    vi.advanceTimersByTime(1000);
+    expect(asked()).toBe(2);
+    vi.advanceTimersByTime(60_000);
+    expect(asked()).toBe(6);
+    sendCells(model);
+    vi.advanceTimersByTime(600_000);
+    expect(asked()).toBe(6);
+  });
+
   it("follows the layer in which blocks change until the user takes the slider", () => {
     const { model, get, text } = show();
     sendCells(model);
@@ -173,6 +185,18 @@ describe("RunProgress", () => {
     expect(text(".bp-grid .bp-visually-hidden")).toBe("block 12, done, 64:128,0:64,0:64");
     expect(press("Enter")).toBe(false);
     expect(model.sent.at(-1)).toMatchObject({ type: "block", block: 12 });
+  });
+
+  it("keeps its keys from the notebook, but not the shortcuts", () => {
+    const { get } = show();
+    const heard: string[] = [];
+    const listener = (event: KeyboardEvent): void => void heard.push(event.key);
+    document.addEventListener("keydown", listener);
+    for (const init of [{ key: "d" }, { key: "ArrowDown" }, { key: "s", ctrlKey: true }]) {
+      get(".bp-stage").dispatchEvent(new KeyboardEvent("keydown", { ...init, bubbles: true }));
+    }
+    document.removeEventListener("keydown", listener);
+    expect(heard).toEqual(["s"]);
   });
 
   it("asks for the cell where it stands for several blocks", () => {

@@ -15,6 +15,9 @@ import { completed, Legend, NEWS_EXPECTED_S, Numbers, ProgressBar, Workers } fro
 /** A screen reader hears how the run goes at most this often. */
 const SPEAK_EVERY_MS = 5000;
 
+/** How long to wait for the cells before they are asked for a second time. */
+const FIRST_PATIENCE_MS = 1000;
+
 /** What to do when the kernel is silent; with the words in which the same can be asked elsewhere. */
 function silence(act: Act, run: Run): string {
   if (act === "cancel") return `The kernel did not answer: it is busy. ${howToCancel(run)}`;
@@ -81,14 +84,15 @@ class RunProgress {
         ),
       ),
     );
-    // The attribute keeps JupyterLab's own keys (arrows move between cells, Enter edits) from acting on keys meant here.
-    this.root = element("section", { class: "bp-run", "data-lm-suppress-shortcuts": "true" }, this.waiting, this.content, this.spoken);
+    this.root = element("section", { class: "bp-run" }, this.waiting, this.content, this.spoken);
+    // JupyterLab listens on the document: without this, arrows leave the cell, Enter edits it and "d d" deletes it.
+    this.root.addEventListener("keydown", (event) => {
+      if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
+    });
   }
 
-  /** Call it when the root is in the page: computed colours and sizes are needed. */
   start(): void {
     this.listen();
-    this.legend.paint();
     this.takeRun();
     this.takeStatus();
     this.askForCells();
@@ -98,6 +102,7 @@ class RunProgress {
     for (const release of this.release) release();
     this.requests.dispose();
     this.grid.dispose();
+    this.legend.dispose();
     this.root.remove();
   }
 
@@ -177,14 +182,28 @@ class RunProgress {
     this.update();
   }
 
-  private askForCells(): void {
+  /**
+   * Asks until the cells come, ever less often: a kernel that is busy when the widget appears may be long in answering,
+   * or may not serve messages yet.
+   */
+  private askForCells(patience = FIRST_PATIENCE_MS): void {
     if (this.asking) return;
     this.asking = true;
-    const settled = (): void => {
-      this.asking = false;
-    };
-    // Without an answer there is no kernel to ask: the saved summary stands for itself.
-    this.requests.ask({ type: "ready" }, { answered: settled, silent: settled });
+    this.requests.ask(
+      { type: "ready" },
+      {
+        answered: () => {
+          this.asking = false;
+        },
+        silent: () => {
+          this.asking = false;
+          const { status } = this;
+          const wanted = status === undefined || (isActive(status.state) && this.cells.attempt < status.attempt);
+          if (wanted) this.askForCells(2 * patience);
+        },
+      },
+      patience,
+    );
   }
 
   // Drawing ---------------------------------------------------------------------------------------------------------

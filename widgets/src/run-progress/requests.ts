@@ -23,10 +23,10 @@ export class Requests {
 
   constructor(private readonly send: (message: Request & { request: number }) => void) {}
 
-  ask(request: Request, outcome: Outcome): void {
+  ask(request: Request, outcome: Outcome, patience = PATIENCE_MS): void {
     const number = this.next;
     this.next += 1;
-    const timer = setTimeout(() => outcome.silent(), PATIENCE_MS);
+    const timer = setTimeout(() => outcome.silent(), patience);
     this.pending.set(number, { outcome, timer });
     this.send({ ...request, request: number });
   }

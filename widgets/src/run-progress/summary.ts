@@ -54,7 +54,11 @@ export class Legend {
   private readonly counts = LEGEND.map(() => element("span", { class: "bp-number" }));
   private readonly swatches = LEGEND.map(() => element("canvas", { class: "bp-swatch", "aria-hidden": "true" }));
 
+  // Notebooks render a widget before it is in the page, where it has neither size nor colours.
+  private readonly observer = new ResizeObserver(() => this.paint());
+
   constructor() {
+    this.observer.observe(this.root);
     LEGEND.forEach(([name], index) => {
       const [swatch, count] = [this.swatches[index], this.counts[index]];
       if (swatch !== undefined && count !== undefined) this.root.append(element("li", {}, swatch, element("span", {}, name), count));
@@ -81,6 +85,10 @@ export class Legend {
       const context = canvas.getContext("2d");
       if (context !== null) paintCell(context, code, 0, 0, size, palette);
     });
+  }
+
+  dispose(): void {
+    this.observer.disconnect();
   }
 }
 
