@@ -1,0 +1,57 @@
+//! Stays with a run until it ends, and tells how it ended.
+
+use super::{Host, Reply, RunView, Value};
+use crate::error::Result;
+use crate::run::registry::RunSummary;
+use crate::run::{Outcome, Run};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How the answer to a verb is to look.
+#[derive(Clone, Copy, Debug)]
+pub struct Show {
+    /// As JSON.
+    pub json: bool,
+    /// Without progress.
+    pub quiet: bool,
+}
+
+/// How soon an interrupt is noticed.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Waits for a run that this process leads. An interrupt cancels it.
+pub fn follow(run: Run, show: Show, host: &mut dyn Host) -> Result<Reply> {
+    let run = Arc::new(run);
+    let view = RunView { folder: run.folder().clone(), run: Some(run.clone()) };
+    if !show.quiet {
+        host.run_started(&view);
+    }
+    let token = host.cancel();
+    let outcome = loop {
+        if let Some(outcome) = run.wait_for(LOOK) {
+            break outcome;
+        }
+        if token.is_cancelled() {
+            run.cancel();
+        }
+    };
+    if !show.quiet {
+        host.run_ended(&view, Some(&outcome));
+    }
+    ended(view, outcome, show)
+}
+
+/// The reply for a run that has ended: an error unless it succeeded.
+pub fn ended(view: RunView, outcome: Outcome, show: Show) -> Result<Reply> {
+    let outcome = outcome.into_result(&view.folder)?;
+    if !show.json {
+        return Ok(Reply::Run(view));
+    }
+    let mut json = serde_json::to_value(RunSummary::of(&view.folder)?).unwrap_or_default();
+    json["elapsed_s"] = json!(outcome.ended - outcome.started);
+    json["bytes_read"] = json!(outcome.read);
+    json["bytes_written"] = json!(outcome.written);
+    json["peak_memory"] = json!(outcome.peak_memory);
+    Ok(Reply::Value(Value { text: String::new(), html: None, json }))
+}
