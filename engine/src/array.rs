@@ -248,7 +248,17 @@ pub fn strides(shape: &[u64]) -> Vec<u64> {
 }
 
 /// How a voxel's value is carried over to another data type.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    clap::ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cast {
     /// As numpy's assignment does: integers wrap, floats are truncated towards zero.
@@ -258,6 +268,17 @@ pub enum Cast {
     Saturating,
     /// A value that the new type cannot hold exactly in its integer part is an error.
     Checked,
+}
+
+impl Cast {
+    /// The name that commands and run folders use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cast::Wrapping => "wrapping",
+            Cast::Saturating => "saturating",
+            Cast::Checked => "checked",
+        }
+    }
 }
 
 impl Array {

@@ -67,8 +67,7 @@ impl Config {
             Error::argument(format!("config '{}': {what}", path.display()))
                 .fix("Correct the file, or set the key with bp config key=value.")
         };
-        let table: toml::Table =
-            toml::from_str(text).map_err(|error| wrong(error.message()))?;
+        let table: toml::Table = toml::from_str(text).map_err(|error| wrong(error.message()))?;
         table.keys().try_for_each(|key| known(key).map(drop)).map_err(|error| Error {
             message: format!("config '{}': {}", path.display(), error.message),
             ..error
@@ -156,7 +155,8 @@ pub fn parse_bytes(text: &str) -> Result<u64> {
     };
     let number: Option<f64> = number.parse().ok().filter(|number| *number > 0.0);
     number.zip(factor).map(|(number, factor)| (number * factor as f64) as u64).ok_or_else(|| {
-        Error::argument(format!("'{text}' is not an amount of memory")).fix("Write it as 8G or 800M.")
+        Error::argument(format!("'{text}' is not an amount of memory"))
+            .fix("Write it as 8G or 800M.")
     })
 }
 

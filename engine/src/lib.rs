@@ -5,6 +5,8 @@
 
 pub mod array;
 mod cast;
+pub mod command;
+pub mod config;
 pub mod dtype;
 pub mod error;
 pub mod grid;

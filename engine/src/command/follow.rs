@@ -1,11 +1,10 @@
 //! Stays with a run until it ends, and tells how it ended.
 
 use super::{Host, Reply, RunView, Value};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::run::registry::RunSummary;
 use crate::run::{Outcome, Run};
 use serde_json::json;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How the answer to a verb is to look.
@@ -22,8 +21,8 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Waits for a run that this process leads. An interrupt cancels it.
 pub fn follow(run: Run, show: Show, host: &mut dyn Host) -> Result<Reply> {
-    let run = Arc::new(run);
-    let view = RunView { folder: run.folder().clone(), run: Some(run.clone()) };
+    let view = RunView::of(run);
+    let Some(run) = view.run() else { return Err(Error::internal("a run that nobody leads")) };
     if !show.quiet {
         host.run_started(&view);
     }

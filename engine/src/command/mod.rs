@@ -16,14 +16,15 @@ mod parse;
 mod runs;
 mod table;
 
+pub use crate::run::live::RunView;
 pub use complete::{Completion, Match, complete};
 pub use detach::drive;
+pub use doctor::kernel_program;
 pub use help::help_at;
 
 use crate::error::{Error, Kind, Result};
+use crate::run::Outcome;
 use crate::run::cancel::CancelToken;
-use crate::run::folder::RunFolder;
-use crate::run::{Outcome, Run};
 use crate::source::{Sink, Source};
 use clap::{Parser, Subcommand};
 use serde_json::Value as Json;
@@ -76,15 +77,6 @@ impl Host for Silent {
     fn cancel(&self) -> CancelToken {
         self.0.clone()
     }
-}
-
-/// A run to be shown: one that this process leads, or one that is followed by its folder alone.
-#[derive(Clone)]
-pub struct RunView {
-    /// The run's folder.
-    pub folder: RunFolder,
-    /// The run, if this process leads it.
-    pub run: Option<Arc<Run>>,
 }
 
 /// What a command gives back.

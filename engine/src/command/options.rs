@@ -185,8 +185,9 @@ impl FromStr for Roi {
             Some((bound(start)?, bound(end)?))
         };
         text.split(',').map(range).collect::<Option<_>>().map(Roi).ok_or_else(|| {
-            Error::argument(format!("'{text}' is not a region"))
-                .fix("Give start:end for each axis, as in 0:64,:,128: (an open end is the array's).")
+            Error::argument(format!("'{text}' is not a region")).fix(
+                "Give start:end for each axis, as in 0:64,:,128: (an open end is the array's).",
+            )
         })
     }
 }

@@ -33,8 +33,11 @@ impl Table<'_> {
                 cells.map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect();
             format!("<tr>{cells}</tr>")
         };
-        let rows: String =
-            self.rows.iter().map(|cells| row(&mut cells.iter().map(String::as_str), "td")).collect();
+        let rows: String = self
+            .rows
+            .iter()
+            .map(|cells| row(&mut cells.iter().map(String::as_str), "td"))
+            .collect();
         let header = row(&mut self.header.iter().copied(), "th");
         format!("<table><thead>{header}</thead><tbody>{rows}</tbody></table>")
     }

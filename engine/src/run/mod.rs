@@ -18,7 +18,7 @@ pub mod worker;
 pub use driver::{Outcome, Run, RunState, state_of};
 pub use resume::Resume;
 pub use setup::{Options, Output, Prepared, Setup, default_budget};
-pub use subprocess::work_as_process;
+pub use subprocess::{find_program, tail, work_as_process};
 
 use serde::{Deserialize, Serialize};
 

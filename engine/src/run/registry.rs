@@ -1,5 +1,6 @@
 //! The runs that are on record.
 
+use super::Backend;
 use super::driver::{Outcome, RunState, state_of};
 use super::folder::{Request, RunFolder};
 use super::monitor::{Counts, Monitor};
@@ -142,6 +143,39 @@ pub fn find(root: &Path, name: &str) -> Result<RunFolder> {
             .fix("Give more letters."))
         }
     }
+}
+
+/// How fast earlier runs were.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// Voxels a second and worker.
+    pub voxels_per_s: f64,
+    /// Number of runs that this comes from.
+    pub runs: usize,
+}
+
+/// The median pace of the latest runs of an operation on a backend that went through in one attempt.
+pub fn pace(root: &Path, operation: &str, backend: Backend) -> Option<Pace> {
+    let pace_of = |path: &PathBuf| -> Option<f64> {
+        let folder = RunFolder::open(path).ok()?;
+        let outcome: Outcome = folder.read("outcome.json").ok()?;
+        let attempt = folder.attempt(1).ok()?;
+        let plan = folder.plan().ok()?;
+        let seconds = outcome.ended - outcome.started;
+        let comparable = folder.request().ok()?.operation.name == operation
+            && outcome.state == RunState::Succeeded
+            && outcome.attempt == 1
+            && attempt.backend == backend
+            && seconds > 0.0;
+        let share = outcome.counts.done as f64 / outcome.counts.total.max(1) as f64;
+        let voxels = plan.grid.domain.voxels() as f64 * share;
+        comparable.then(|| voxels / seconds / attempt.workers.max(1) as f64)
+    };
+    const LATEST: usize = 5;
+    let mut paces: Vec<f64> = folders(root).iter().filter_map(pace_of).take(LATEST).collect();
+    paces.sort_by(f64::total_cmp);
+    let voxels_per_s = *paces.get(paces.len() / 2)?;
+    Some(Pace { voxels_per_s, runs: paces.len() })
 }
 
 /// Removes the folders of succeeded runs that are older than `age`, and returns their names.

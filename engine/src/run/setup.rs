@@ -227,10 +227,7 @@ impl Setup {
     fn check_overlap(&self) -> Result<()> {
         let outputs: Vec<Spec> = self.outputs.iter().filter_map(Output::spec).collect();
         for spec in self.inputs.iter().chain(&self.mask).filter_map(|input| input.spec()) {
-            let whole = match &spec {
-                Spec::Roi { source, .. } => source,
-                other => other,
-            };
+            let whole = spec.whole();
             if outputs.contains(whole) {
                 return Err(Error::argument(format!(
                     "'{}' is both read and written",
@@ -262,6 +259,21 @@ impl Prepared {
     pub fn outputs(&self) -> Vec<String> {
         let specs = self.setup.outputs.iter().map(Output::spec);
         specs.map(|spec| spec.map_or("memory".to_owned(), |spec| spec.display())).collect()
+    }
+
+    /// How many are to work at the same time.
+    pub fn workers(&self) -> u64 {
+        self.setup.options.workers
+    }
+
+    /// Where blocks are to be worked on.
+    pub fn backend(&self) -> Backend {
+        self.setup.options.backend
+    }
+
+    /// Whether other processes can open all arrays.
+    pub fn is_reopenable(&self) -> bool {
+        self.setup.is_reopenable()
     }
 
     /// Makes outputs and run folder, and starts to work.

@@ -223,7 +223,10 @@ pub fn tail(path: &Path, bytes: usize) -> String {
 }
 
 /// The `bp` program: this one, the one beside it, or the one on the path.
-fn find_program() -> Result<PathBuf> {
+///
+/// # Errors
+/// `not-found`.
+pub fn find_program() -> Result<PathBuf> {
     let own = std::env::current_exe().ok();
     let beside = own.as_ref().map(|own| own.with_file_name("bp"));
     if let Some(found) = std::env::var_os("BIOIMAGE_RS_BP").map(PathBuf::from).or(beside)

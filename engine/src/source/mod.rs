@@ -191,6 +191,14 @@ impl Spec {
         }
     }
 
+    /// The array that a region is of; any other array itself.
+    pub fn whole(&self) -> &Spec {
+        match self {
+            Spec::Roi { source, .. } => source.whole(),
+            other => other,
+        }
+    }
+
     /// Opens the array for reading.
     ///
     /// # Errors
