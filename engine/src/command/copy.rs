@@ -116,15 +116,10 @@ pub fn run_options(
 /// The arrays of a copy, opened and checked against each other.
 struct Arrays {
     input: Arc<dyn Source>,
-    output: Target,
+    output: Output,
     mask: Option<Arc<dyn Source>>,
     domain: Option<Region>,
     note: String,
-}
-
-enum Target {
-    Existing(Arc<dyn Sink>),
-    New { spec: (std::path::PathBuf, String), new: NewArray, overwrite: bool },
 }
 
 impl Arrays {
@@ -160,7 +155,7 @@ impl Arrays {
         let (output, note) = match existing {
             Some(sink) => {
                 let note = format!("{}: written to, {}", args.target, describe(&*sink));
-                (Target::Existing(sink), note)
+                (Output::Existing(sink), note)
             }
             None => {
                 let Spec::Zarr { path, array } = locate_output(&args.target)? else {
@@ -179,7 +174,7 @@ impl Arrays {
                     new.codec,
                 );
                 let overwrite = args.common.overwrite;
-                (Target::New { spec: (path, array), new, overwrite }, note)
+                (Output::New { path, array, new: Box::new(new), overwrite }, note)
             }
         };
         Ok(Arrays { input, output, mask, domain, note })
@@ -187,20 +182,11 @@ impl Arrays {
 
     fn setup(&self, args: &CopyArgs, options: Options) -> Setup {
         let operation = Copy { cast: args.cast.unwrap_or_default() };
-        let output = match &self.output {
-            Target::Existing(sink) => Output::Existing(sink.clone()),
-            Target::New { spec: (path, array), new, overwrite } => Output::New {
-                path: path.clone(),
-                array: array.clone(),
-                new: Box::new(new.clone()),
-                overwrite: *overwrite,
-            },
-        };
         Setup {
             spec: operation.spec(),
             operation: Arc::new(operation),
             inputs: vec![self.input.clone()],
-            outputs: vec![output],
+            outputs: vec![self.output.clone()],
             mask: self.mask.clone(),
             domain: self.domain.clone(),
             block_shape: match &args.common.block_shape {

@@ -1,7 +1,7 @@
 //! `bp doctor`: what the installation has and what it lacks, in words.
 
 use super::options::OutputOptions;
-use super::{Reply, Value};
+use super::{Host, Reply, Value};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::plan::bytes_text;
@@ -47,8 +47,9 @@ fn fail(what: impl Into<String>, fix: impl Into<String>) -> Check {
     Check { grade: Grade::Fail, what: what.into(), fix: Some(fix.into()) }
 }
 
-/// `bp doctor`: an error if anything that every user needs is missing.
-pub fn doctor(args: &DoctorArgs) -> Result<Reply> {
+/// `bp doctor`: an error if anything is missing that no run can do without. As JSON, the checks say so
+/// themselves.
+pub fn doctor(args: &DoctorArgs, host: &mut dyn Host) -> Result<Reply> {
     let mut checks = vec![
         ok(format!("bioimage-rs {} on {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS)),
         config(),
@@ -62,8 +63,9 @@ pub fn doctor(args: &DoctorArgs) -> Result<Reply> {
     let text = checks.iter().map(line).collect::<Vec<_>>().join("\n");
     let failed = checks.iter().filter(|check| check.grade == Grade::Fail).count();
     if failed > 0 && !args.output.json {
-        return Err(Error::new(Kind::Internal, text)
-            .fix(format!("{failed} check(s) failed; the lines with an arrow say what to do.")));
+        host.text(&text);
+        return Err(Error::new(Kind::WriteFailed, format!("{failed} check(s) failed"))
+            .fix("The lines with an arrow say what to do."));
     }
     let json = json!({ "checks": checks, "failed": failed });
     Ok(Reply::Value(Value { text, html: None, json }))

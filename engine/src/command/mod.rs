@@ -244,7 +244,7 @@ impl Command {
             Verb::Retry(args) => runs::resume("retry", args, show, host),
             Verb::Script(args) => runs::script(&args),
             Verb::Config(args) => config::config(&args),
-            Verb::Doctor(args) => doctor::doctor(&args),
+            Verb::Doctor(args) => doctor::doctor(&args, host),
             Verb::Help(args) => help::help(&args),
             Verb::Kernel(_) => Err(Error::argument("bp kernel works in a shell only")
                 .fix("Open a terminal and type the same line there.")),

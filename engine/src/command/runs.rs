@@ -171,7 +171,7 @@ fn list(runs: &[RunSummary]) -> Value {
         rows: runs.iter().map(row).collect(),
     };
     let text = if runs.is_empty() { "no run is on record yet".to_owned() } else { table.text() };
-    Value { text, html: Some(table.html()), json: json!(runs) }
+    Value { text, html: Some(table.html()), json: json!({ "runs": runs }) }
 }
 
 /// `bp status`.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// An output: an array that exists, or one that is made when the plan is accepted.
+#[derive(Clone)]
 pub enum Output {
     /// An array that exists.
     Existing(Arc<dyn Sink>),
