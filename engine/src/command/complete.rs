@@ -3,6 +3,7 @@
 use super::Line;
 use crate::config::{Config, KEYS};
 use crate::run::registry;
+use crate::source::zarr::Codec;
 use clap::{Arg, ArgAction, Command, CommandFactory, ValueHint};
 use serde::Serialize;
 use std::path::Path;
@@ -166,7 +167,7 @@ fn values(argument: &Arg, typed: &str, matches: &mut Vec<Match>) {
             matches.extend(registry::names(&root).into_iter().map(run));
             matches.push(Match { help: "the latest run".into(), ..run("last".into()) });
         }
-        ("codec", _) => matches.extend(super::copy::CODECS.iter().map(|codec| value(codec, ""))),
+        ("codec", _) => matches.extend(Codec::CHOICES.iter().map(|codec| value(codec, ""))),
         ("block_shape", _) => matches.push(value("auto", "chosen from the arrays' grids")),
         ("keys", _) => {
             matches.extend(KEYS.iter().map(|key| value(&format!("{}=", key.name), key.help)));

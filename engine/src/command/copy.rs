@@ -16,7 +16,7 @@ use crate::run::registry::{Pace, pace};
 use crate::run::{Options, Output, Prepared, Setup};
 use crate::source::path::{locate, locate_output};
 use crate::source::wrap::RoiSource;
-use crate::source::zarr::NewArray;
+use crate::source::zarr::{Codec, NewArray};
 use crate::source::{Metadata, Sink, Source, Spec};
 use serde_json::json;
 use std::sync::Arc;
@@ -36,9 +36,9 @@ pub struct CopyArgs {
     /// Extents of a shard of a new output [default: no shards]
     #[arg(long, value_name = "SHAPE", help_heading = "Output")]
     pub shards: Option<Shape>,
-    /// Compression of a new output: none, zstd:3, gzip:6, blosc-lz4:5, ... [default: zstd:3]
+    /// Compression of a new output: none, zstd:3, gzip:6, blosc-lz4:5, ... [default: the input's, else zstd:3]
     #[arg(long, value_name = "CODEC", help_heading = "Output")]
-    pub codec: Option<String>,
+    pub codec: Option<Codec>,
     /// Data type of the output [default: the input's]
     #[arg(long, value_name = "DTYPE", value_parser = dtype_parser(), help_heading = "Output")]
     pub dtype: Option<DType>,
@@ -49,14 +49,6 @@ pub struct CopyArgs {
     #[allow(missing_docs)]
     pub common: RunOptions,
 }
-
-/// The compression of a new array when the user names none: near gzip in size, near lz4 in speed, and
-/// read by every Zarr implementation.
-const DEFAULT_CODEC: &str = "zstd:3";
-
-/// Names that `--codec` may start with, for completion; each but `none` takes a level, as in `zstd:3`.
-pub const CODECS: [&str; 7] =
-    ["zstd", "none", "gzip", "blosc-lz4", "blosc-zstd", "blosc-zlib", "blosc-blosclz"];
 
 /// Does, shows or hands over the copy.
 pub fn copy(args: CopyArgs, show: Show, host: &mut dyn Host) -> Result<Reply> {
@@ -254,7 +246,7 @@ impl CopyArgs {
                 .or_else(|| {
                     differs(
                         "codec",
-                        self.codec.clone(),
+                        self.codec.map(|codec| codec.to_string()),
                         output.codec().unwrap_or("none".to_owned()),
                     )
                 });
@@ -285,7 +277,7 @@ impl CopyArgs {
             dtype: self.dtype.unwrap_or_else(|| input.dtype()),
             shards: given("--shards", &self.shards)?,
             chunks,
-            codec: self.codec.clone().unwrap_or_else(|| DEFAULT_CODEC.to_owned()),
+            codec: self.codec.unwrap_or_else(|| default_codec(input)).to_string(),
             metadata: input.metadata(),
         })
     }
@@ -323,7 +315,7 @@ impl CopyArgs {
         let common = &self.common;
         keyword("chunks", self.chunks.as_ref().map(tuple));
         keyword("shards", self.shards.as_ref().map(tuple));
-        keyword("codec", self.codec.as_deref().map(quoted));
+        keyword("codec", self.codec.map(|codec| quoted(&codec.to_string())));
         keyword("dtype", self.dtype.map(|dtype| quoted(dtype.name())));
         keyword("cast", self.cast.map(|cast| quoted(cast.as_str())));
         keyword(
@@ -372,12 +364,22 @@ const CHUNK_VOXELS: u64 = 1 << 18;
 /// The chunks of an array made from `input`: those of a chunked array, since its author chose them;
 /// pages of a TIFF file and arrays in memory give way to cubes, squares and lines of [`CHUNK_VOXELS`].
 fn default_chunks(input: &dyn Source) -> Vec<u64> {
-    let spec = input.spec();
-    let is_zarr = matches!(spec.as_ref().map(Spec::whole), Some(Spec::Zarr { .. }));
-    if is_zarr && let Some(chunks) = input.chunks() {
+    if is_zarr(input)
+        && let Some(chunks) = input.chunks()
+    {
         return chunks;
     }
     cubic_chunks(input.shape(), &input.metadata())
+}
+
+/// The codec of a Zarr array where it can be written, so that chunks can be passed through.
+fn default_codec(input: &dyn Source) -> Codec {
+    let own = input.codec().filter(|_| is_zarr(input));
+    own.and_then(|codec| Codec::parse(&codec).ok()).unwrap_or_default()
+}
+
+fn is_zarr(input: &dyn Source) -> bool {
+    matches!(input.spec().as_ref().map(Spec::whole), Some(Spec::Zarr { .. }))
 }
 
 fn cubic_chunks(shape: &[u64], metadata: &Metadata) -> Vec<u64> {

@@ -1,0 +1,308 @@
+//! The shell command as its users run it: its output, its exit status, what it leaves on disk.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use bioimage_engine::array::Array;
+use bioimage_engine::dtype::DType;
+use bioimage_engine::grid::Region;
+use bioimage_engine::source::zarr::{NewArray, ZarrArray};
+use bioimage_engine::source::{Metadata, Sink, Source};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// A folder of a test's own, with the state and config of its own user.
+struct Place(tempfile::TempDir);
+
+struct Said {
+    status: ExitStatus,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    fn code(&self) -> i32 {
+        self.status.code().unwrap()
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
+    }
+}
+
+impl Place {
+    fn new() -> Self {
+        Place(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bp"));
+        command
+            .args(shell_words::split(line).unwrap())
+            .current_dir(self.0.path())
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env("XDG_CONFIG_HOME", self.path("config"))
+            .env_remove("BIOIMAGE_RS_CONFIG")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn bp(&self, line: &str) -> Said {
+        let output = self.command(line).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Said { status: output.status, out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    fn spawn(&self, line: &str) -> Child {
+        self.command(line).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// An array of `side` voxels a side in chunks of `chunk`, all different.
+    fn volume(&self, name: &str, side: u64, chunk: u64) -> Array {
+        let new = NewArray {
+            shape: vec![side; 3],
+            dtype: DType::U16,
+            chunks: vec![chunk; 3],
+            shards: None,
+            codec: "none".into(),
+            metadata: Metadata::default(),
+        };
+        let array = ZarrArray::create(&self.path(name), "", &new, false).unwrap();
+        let values: Vec<u16> = (0..side.pow(3)).map(|i| (i * 40503) as u16).collect();
+        let block = Array::from_values(&[side; 3], &values).unwrap();
+        array.write(&Region::whole(&[side; 3]), &block).unwrap();
+        block
+    }
+
+    fn read(&self, name: &str) -> Array {
+        let array = ZarrArray::open(&self.path(name), "").unwrap();
+        array.read(&Region::whole(array.shape())).unwrap()
+    }
+
+    fn runs(&self) -> Vec<Value> {
+        self.bp("runs --json").json()["runs"].as_array().unwrap().clone()
+    }
+
+    /// Waits until a run has ended some blocks, and gives its id.
+    fn going_run(&self) -> String {
+        let give_up = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < give_up {
+            if let Some(run) = self.runs().first()
+                && run["counts"]["done"].as_u64().unwrap() > 0
+            {
+                return run["id"].as_str().unwrap().to_owned();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("no run came to its first block");
+    }
+}
+
+/// A copy that goes on for long: many small chunks, each a file.
+const LONG: &str = "copy in.zarr out.zarr --chunks 2,2,2 --block-shape 2,2,2 --workers 1";
+
+#[test]
+fn a_copy_is_the_same_array_and_is_on_record() {
+    let place = Place::new();
+    let block = place.volume("in.zarr", 20, 8);
+    let said = place.bp("copy in.zarr out.zarr --chunks 6,6,6 --workers 2");
+    assert_eq!((said.code(), said.out.contains("succeeded")), (0, true), "{}", said.err);
+    assert!(said.err.contains("chunks 6,6,6"), "{}", said.err);
+    assert_eq!(place.read("out.zarr"), block);
+    let runs = place.runs();
+    assert_eq!((runs.len(), runs[0]["state"].as_str()), (1, Some("succeeded")));
+    let id = runs[0]["id"].as_str().unwrap();
+    for verb in ["status", "watch", "logs", "script"] {
+        assert_eq!(place.bp(&format!("{verb} {}", &id[..4])).code(), 0, "{verb}");
+    }
+    let again = place.bp("script last");
+    let input = place.path("in.zarr");
+    assert!(again.out.contains(&format!("bp copy {}", input.display())), "{}", again.out);
+    assert_eq!(place.bp(&format!("resume {id}")).code(), 2);
+    assert!(place.bp("runs gc --older-than 0s").out.contains(id));
+    assert!(place.runs().is_empty());
+}
+
+#[test]
+fn json_is_one_object_and_quiet_is_silent() {
+    let place = Place::new();
+    place.volume("in.zarr", 8, 8);
+    let said = place.bp("copy in.zarr out.zarr --json --quiet");
+    assert_eq!((said.json()["state"].as_str(), said.err.as_str()), (Some("succeeded"), ""));
+    let info = place.bp("info out.zarr --json").json();
+    assert_eq!(info["shape"], serde_json::json!([8, 8, 8]));
+    assert_eq!(info["dtype"], "uint16");
+    let refused = place.bp("copy missing.zarr other.zarr --json");
+    assert_eq!((refused.code(), refused.json()["error"]["kind"].as_str()), (2, Some("not-found")));
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let place = Place::new();
+    place.volume("in.zarr", 16, 8);
+    let said = place.bp("copy in.zarr out.zarr --dry-run --block-shape 8,8,8");
+    assert_eq!(said.code(), 0);
+    for part in ["blocks   8 of 8,8,8", "memory", "bp.copy(\"in.zarr\", \"out.zarr\""] {
+        assert!(said.out.contains(part), "{part} in {}", said.out);
+    }
+    assert!(!place.path("out.zarr").exists() && !place.path("state").exists());
+    let plan = place.bp("copy in.zarr out.zarr --dry-run --json --block-shape 8,8,8").json();
+    assert_eq!((plan["blocks"].as_u64(), plan["seconds"].is_null()), (Some(8), true));
+    place.bp("copy in.zarr out.zarr");
+    let plan = place.bp("copy in.zarr other.zarr --dry-run --json").json();
+    assert!(plan["seconds"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn refusals_have_status_2_and_leave_everything_as_it_was() {
+    let place = Place::new();
+    let block = place.volume("in.zarr", 8, 8);
+    place.volume("other.zarr", 4, 4);
+    for (line, what, fix) in [
+        ("copy im.zarr out.zarr", "'im.zarr' does not exist", "Did you mean 'in.zarr'?"),
+        ("copy in.zarr out.tif", "names no Zarr store", "out.zarr"),
+        ("copy in.zarr other.zarr", "exists with shape 4,4,4, not 8,8,8", "--overwrite"),
+        ("copy in.zarr in.zarr", "both read and written", "another name"),
+        ("copy in.zarr out.zarr --chunks 4", "1 extent(s)", "--chunks 4,4,4"),
+        ("copy in.zarr out.zarr --roi 0:9,:,:", "does not lie inside", "extent"),
+        ("copy in.zarr out.zarr --codec zip", "codec", "zstd"),
+        ("copy in.zarr out.zarr --memory 1k", "budget", "--memory"),
+        ("status nothing", "no run 'nothing'", "bp runs"),
+        ("config worker=2", "no key 'worker'", "workers"),
+    ] {
+        let said = place.bp(line);
+        assert_eq!(said.code(), 2, "{line}: {}", said.err);
+        let mut lines = said.err.lines();
+        let first = lines.next().unwrap_or_default();
+        let second = lines.next().unwrap_or_default();
+        assert!(first.contains(what) && second.contains(fix), "{line}: {}", said.err);
+    }
+    assert!(!place.path("out.zarr").exists());
+    assert!(place.runs().is_empty());
+    assert_eq!(place.bp("copy in.zarr other.zarr --overwrite").code(), 0);
+    assert_eq!(place.read("other.zarr"), block);
+    let said = place.bp("copy in.zarr other.zarr --chunks 2,2,2");
+    assert!(said.err.contains("chunks 8,8,8, not 2,2,2"), "{}", said.err);
+}
+
+#[test]
+fn a_roi_crops_a_new_output_and_stays_inside_a_full_one() {
+    let place = Place::new();
+    let block = place.volume("in.zarr", 8, 4);
+    let roi = Region::new([2, 0, 3], [4, 8, 5]);
+    let mut part = Array::zeros(DType::U16, &roi.shape);
+    part.paste(&[0, 0, 0], &block, &roi).unwrap();
+    assert_eq!(place.bp("copy in.zarr part.zarr --roi 2:6,:,3:").code(), 0);
+    assert_eq!(place.read("part.zarr"), part);
+    let new = NewArray {
+        shape: vec![8; 3],
+        dtype: DType::U16,
+        chunks: vec![8; 3],
+        shards: None,
+        codec: "none".into(),
+        metadata: Metadata::default(),
+    };
+    ZarrArray::create(&place.path("full.zarr"), "", &new, false).unwrap();
+    let said = place.bp("copy in.zarr full.zarr --roi 2:6,:,3:");
+    assert_eq!(said.code(), 0, "{}", said.err);
+    let mut expected = Array::zeros(DType::U16, &[8, 8, 8]);
+    expected.paste(&roi.start, &part, &Region::whole(&roi.shape)).unwrap();
+    assert_eq!(place.read("full.zarr"), expected);
+}
+
+#[test]
+fn a_run_is_cancelled_from_another_process_and_resumed() {
+    let place = Place::new();
+    let block = place.volume("in.zarr", 40, 40);
+    let child = place.spawn(LONG);
+    let id = place.going_run();
+    let said = place.bp(&format!("cancel {id} --json"));
+    assert_eq!(said.json()["state"], "cancelled");
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains(&format!("bp resume {id}")));
+    assert_eq!(place.bp(&format!("resume {id} --workers 2 --backend subprocess")).code(), 0);
+    assert_eq!(place.read("out.zarr"), block);
+    assert_eq!(place.runs()[0]["state"], "succeeded");
+}
+
+#[test]
+fn an_interrupt_stops_within_a_second_and_says_how_to_resume() {
+    for backend in ["local", "subprocess"] {
+        let place = Place::new();
+        place.volume("in.zarr", 40, 40);
+        let child = place.spawn(&format!("{LONG} --backend {backend}"));
+        let id = place.going_run();
+        let asked = Instant::now();
+        let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(130), "{backend}");
+        // Ten times what is promised: the machine may be busy, the limit must still be one.
+        assert!(asked.elapsed() < Duration::from_secs(10), "{backend}");
+        assert!(String::from_utf8_lossy(&ended.stderr).contains(&format!("bp resume {id}")));
+        assert_eq!(place.runs()[0]["state"], "cancelled", "{backend}");
+    }
+}
+
+#[test]
+fn a_detached_run_goes_on_by_itself() {
+    let place = Place::new();
+    let block = place.volume("in.zarr", 24, 24);
+    let said = place.bp("copy in.zarr out.zarr --chunks 4,4,4 --block-shape 4,4,4 --detach --json");
+    assert_eq!(said.code(), 0, "{}", said.err);
+    let id = said.json()["id"].as_str().unwrap().to_owned();
+    let watched = place.bp(&format!("watch {id}"));
+    assert_eq!(watched.code(), 0, "{}", watched.err);
+    assert_eq!(place.read("out.zarr"), block);
+    let folder = PathBuf::from(said.json()["folder"].as_str().unwrap());
+    assert!(folder.join("logs/driver.1.err").is_file());
+    let left = std::fs::read_dir(folder.parent().unwrap()).unwrap();
+    assert_eq!(left.count(), 1, "the folder of the launch is removed");
+    let refused = place.bp("copy missing.zarr other.zarr --detach");
+    assert_eq!(refused.code(), 2);
+}
+
+#[test]
+fn a_failed_run_has_status_1_and_its_blocks_can_be_looked_up() {
+    let place = Place::new();
+    place.volume("in.zarr", 8, 4);
+    let said = place.bp("copy in.zarr out.zarr --dtype u8 --cast checked --workers 1");
+    assert_eq!(said.code(), 1, "{}", said.err);
+    assert!(said.err.contains("bp resume"), "{}", said.err);
+    let status = place.bp("status last");
+    assert!(status.out.contains("value-out-of-range"), "{}", status.out);
+    let log = place.bp("logs last --block 0");
+    assert!(log.out.contains("failed") && log.out.contains("value-out-of-range"), "{}", log.out);
+    assert_eq!(place.bp("watch last").code(), 1);
+}
+
+#[test]
+fn a_config_file_holds_for_runs_and_keeps_its_comments() {
+    let place = Place::new();
+    place.volume("in.zarr", 8, 4);
+    let file = place.path("config/bioimage-rs/config.toml");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "# ours\nretries = 1\n").unwrap();
+    assert_eq!(place.bp("config workers=3 backend=subprocess").code(), 0);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("# ours\nretries = 1\n") && text.contains("workers = 3"), "{text}");
+    let plan = place.bp("copy in.zarr out.zarr --dry-run --json").json();
+    assert_eq!((plan["workers"].as_u64(), plan["backend"].as_str()), (Some(3), Some("subprocess")));
+    assert_eq!(place.bp("config workers=none").code(), 2);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+}
+
+#[test]
+fn a_worker_without_a_run_says_so_and_fails() {
+    let place = Place::new();
+    let said = place.bp("worker nowhere --task 0 --attempt 1 --launch 0");
+    assert_eq!(said.code(), 1);
+    assert!(said.err.contains("'nowhere'"), "{}", said.err);
+    assert!(!Path::new("nowhere").exists());
+}
