@@ -131,7 +131,8 @@ fn is_zarr(path: &Path) -> bool {
     ["zarr.json", ".zarray", ".zgroup"].iter().any(|name| path.join(name).is_file())
 }
 
-fn is_tiff(path: &Path) -> bool {
+/// Whether the file's name is that of a TIFF file.
+pub(super) fn is_tiff(path: &Path) -> bool {
     path.extension().and_then(|ext| ext.to_str()).is_some_and(|ext| {
         matches!(ext.to_ascii_lowercase().as_str(), "tif" | "tiff" | "btf" | "tf8")
     })

@@ -59,8 +59,14 @@ impl Source for RoiSource {
         Ok(format!("{} {}", self.roi, self.source.fingerprint()?))
     }
 
+    /// Blocks that do not start where the source's chunks do touch more of them, as blocks do whose
+    /// extents are no multiples of a chunk's.
     fn held_bytes(&self, block_shape: &[u64]) -> u64 {
-        self.source.held_bytes(block_shape)
+        let chunks = self.source.chunks().unwrap_or_else(|| vec![1; block_shape.len()]);
+        let shape: Vec<u64> = (0..block_shape.len())
+            .map(|axis| block_shape[axis] + u64::from(self.roi.start[axis] % chunks[axis] != 0))
+            .collect();
+        self.source.held_bytes(&shape)
     }
 
     fn hold_at_most(&self, bytes: u64) {
