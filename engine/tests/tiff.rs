@@ -1,5 +1,8 @@
 //! TIFF files of every supported kind, written by tifffile (see data/tiff/generate.py), and broken ones.
 
+// Clippy allows these in test functions by itself, but not in what they share.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use bioimage_engine::array::Array;
 use bioimage_engine::dtype::DType;
 use bioimage_engine::grid::{Grid, Region};

@@ -67,10 +67,8 @@ pub(super) fn read(file: &mut File<'_, '_>, description: &str) -> Result<Option<
     };
     // The order names the fastest axis first.
     let order = field("order").map(str::to_lowercase);
-    let order = match order.as_deref() {
-        Some(order @ ("ctz" | "zct" | "ztc" | "tcz" | "tzc")) => order,
-        _ => "czt",
-    };
+    let order = order.filter(|order| "czt".chars().all(|letter| order.contains(letter)));
+    let order = order.filter(|order| order.len() == 3).unwrap_or_else(|| "czt".to_owned());
     let mut outer = vec![Extent::named("z", rest).scaled(z, unit.clone())];
     outer.extend(order.chars().rev().map(leading));
     let mut image = image;

@@ -196,6 +196,14 @@ fn add_slices(files: &Files, series: &mut Series) -> Result<()> {
     Ok(())
 }
 
+/// What one call of the operating system reads of a strip or tile.
+struct Piece {
+    start: usize,
+    end: usize,
+    /// Offset in the strip, offset in the result, and length of what is wanted of it.
+    runs: Vec<(usize, usize, usize)>,
+}
+
 /// Reads parts of one image.
 struct ImageReader<'a> {
     page: &'a Page,
@@ -269,8 +277,8 @@ impl ImageReader<'_> {
         // Passing over a short gap is cheaper than another call of the operating system, and a
         // piece of this length is read about as fast as a longer one.
         const GAP: usize = 4 << 10;
-        const PIECE: usize = 256 << 10;
-        let mut pieces: Vec<(usize, usize, Vec<(usize, usize, usize)>)> = Vec::new();
+        const LONGEST: usize = 256 << 10;
+        let mut pieces: Vec<Piece> = Vec::new();
         let size = self.page.format.dtype.size();
         for_each_run(
             (segment, &from.start),
@@ -278,17 +286,20 @@ impl ImageReader<'_> {
             &from.shape,
             size,
             |source, target, run| match pieces.last_mut() {
-                Some((start, end, runs))
-                    if source - *end <= GAP && source + run - *start <= PIECE =>
+                Some(piece)
+                    if source - piece.end <= GAP && source + run - piece.start <= LONGEST =>
                 {
-                    *end = source + run;
-                    runs.push((source, target, run));
+                    piece.end = source + run;
+                    piece.runs.push((source, target, run));
                 }
-                _ => pieces.push((source, source + run, vec![(source, target, run)])),
+                _ => {
+                    let runs = vec![(source, target, run)];
+                    pieces.push(Piece { start: source, end: source + run, runs });
+                }
             },
         )?;
         let mut buffer = Vec::new();
-        for (start, end, runs) in pieces {
+        for Piece { start, end, runs } in pieces {
             let offset = offset + start as u64;
             if let [(_, target, run)] = runs[..] {
                 self.file.read(offset, &mut out[target..target + run])?;
@@ -423,8 +434,9 @@ impl Source for TiffStack {
         }
         let extent =
             |axis: Option<usize>| axis.map_or(1, |axis| block_shape[axis].min(self.shape[axis]));
-        let undivided =
-            |extent: u64, segment: u64, whole: u64| extent == whole || extent % segment == 0;
+        let undivided = |extent: u64, segment: u64, whole: u64| {
+            extent == whole || extent.is_multiple_of(segment)
+        };
         let (rows, columns) = (extent(self.layout.height), extent(self.layout.width));
         if undivided(rows, format.segment_height, format.height)
             && undivided(columns, format.segment_width, format.width)
@@ -433,7 +445,7 @@ impl Source for TiffStack {
             return 0;
         }
         let segment = format.segment_height;
-        let touched = if rows % segment == 0 || segment % rows == 0 {
+        let touched = if rows.is_multiple_of(segment) || segment.is_multiple_of(rows) {
             rows.div_ceil(segment)
         } else {
             // Where blocks and strips do not divide each other, a block may touch one more.

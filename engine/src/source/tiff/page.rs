@@ -121,13 +121,15 @@ impl Page {
     /// Takes strips that follow each other in the file, voxels as they are, for one strip: there is
     /// nothing to decode, so larger reads are better.
     pub fn merge_strips(&mut self) {
-        if self.format.is_raw() && !self.format.tiled && self.format.planes == 1 {
-            if let (Some(first), true) = (self.contiguous(), self.segments.len() > 1) {
-                let mut format = PageFormat::clone(&self.format);
-                format.segment_height = format.height;
-                self.segments = Box::new([(first, format.page_len())]);
-                self.format = Arc::new(format);
-            }
+        if !self.format.tiled
+            && self.format.planes == 1
+            && self.segments.len() > 1
+            && let Some(first) = self.contiguous()
+        {
+            let mut format = PageFormat::clone(&self.format);
+            format.segment_height = format.height;
+            self.segments = Box::new([(first, format.page_len())]);
+            self.format = Arc::new(format);
         }
     }
 }

@@ -64,7 +64,9 @@ impl Source for RoiSource {
     fn held_bytes(&self, block_shape: &[u64]) -> u64 {
         let chunks = self.source.chunks().unwrap_or_else(|| vec![1; block_shape.len()]);
         let shape: Vec<u64> = (0..block_shape.len())
-            .map(|axis| block_shape[axis] + u64::from(self.roi.start[axis] % chunks[axis] != 0))
+            .map(|axis| {
+                block_shape[axis] + u64::from(!self.roi.start[axis].is_multiple_of(chunks[axis]))
+            })
             .collect();
         self.source.held_bytes(&shape)
     }
