@@ -317,6 +317,25 @@ fn an_existing_array_is_overwritten_only_when_asked_and_nothing_else_ever() {
 }
 
 #[test]
+fn a_refused_overwrite_removes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(".zgroup"), r#"{"zarr_format": 2}"#).unwrap();
+    let array = folder.path().join("a");
+    std::fs::create_dir(&array).unwrap();
+    let metadata = r#"{"zarr_format": 2, "shape": [4], "chunks": [2], "dtype": "|u1", "order": "C",
+        "fill_value": 0, "compressor": null, "filters": null}"#;
+    std::fs::write(array.join(".zarray"), metadata).unwrap();
+    let before = files(folder.path());
+    let grid = new(&[4], DType::U8, &[2], "none");
+    let error = ZarrArray::create(folder.path(), "a", &grid, true).err().unwrap();
+    assert_eq!(error.kind, Kind::InvalidArgument);
+    assert_eq!(files(folder.path()), before);
+    let array = ZarrArray::open(folder.path(), "a").unwrap();
+    array.write(&Region::whole(&[4]), &pattern(DType::U8, &[4])).unwrap();
+    assert_eq!(array.read(&Region::whole(&[4])).unwrap(), pattern(DType::U8, &[4]));
+}
+
+#[test]
 fn grids_and_codecs_that_cannot_be_are_refused_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("a.zarr");
@@ -325,6 +344,7 @@ fn grids_and_codecs_that_cannot_be_are_refused_before_anything_is_written() {
         (new(&[64], DType::U8, &[16, 16], "none"), "each axis"),
         (new(&[64], DType::U8, &[0], "none"), "at least 1"),
         (new(&[64], DType::U8, &[8], "zstdd"), "zstd"),
+        (new(&[1 << 32], DType::U8, &[1 << 31], "blosc-lz4"), "smaller chunks"),
     ];
     for (grid, fix) in wrong {
         let error = ZarrArray::create(&store, "", &grid, true).err().unwrap();

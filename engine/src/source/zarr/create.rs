@@ -8,21 +8,38 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::grid::shape_text;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// The length field of a blosc buffer has 31 bits, and its header takes 16 bytes.
+const MOST_BLOSC_BYTES: u64 = i32::MAX as u64 - 16;
 
 /// Creates the array at `inner` in `store`.
 pub fn create(store: &Path, inner: &str, new: &NewArray, overwrite: bool) -> Result<()> {
     let metadata = metadata(new)?;
     let folder = if inner.is_empty() { store.to_owned() } else { store.join(inner) };
+    // Everything that may refuse comes before anything is removed or written.
+    let groups = missing_groups(store, inner)?;
     make_room(&folder, overwrite)?;
-    create_groups(store, inner)?;
+    for group in groups {
+        let group_metadata = json!({"zarr_format": 3, "node_type": "group", "attributes": {}});
+        write_json(&group.join(V3_FILE), &group_metadata)?;
+    }
     write_json(&folder.join(V3_FILE), &metadata)
 }
 
 /// The `zarr.json` of a new array.
 fn metadata(new: &NewArray) -> Result<Value> {
     check_grid(new)?;
-    let codecs = Codec::parse(&new.codec)?.to_json(new.dtype);
+    let codec = Codec::parse(&new.codec)?;
+    let chunk_bytes = new.chunks.iter().fold(new.dtype.size() as u64, |n, e| n.saturating_mul(*e));
+    if matches!(codec, Codec::Blosc { .. }) && chunk_bytes > MOST_BLOSC_BYTES {
+        return Err(Error::argument(format!(
+            "chunks of {} have {chunk_bytes} bytes; blosc takes at most {MOST_BLOSC_BYTES}",
+            shape_text(&new.chunks)
+        ))
+        .fix("Use smaller chunks, or zstd."));
+    }
+    let codecs = codec.to_json(new.dtype);
     let (unit, codecs) = match &new.shards {
         None => (&new.chunks, codecs),
         Some(shards) => {
@@ -148,16 +165,14 @@ fn remove_array(folder: &Path) -> Result<()> {
     std::fs::remove_dir_all(&aside).map_err(failed)
 }
 
-/// Writes the metadata of the groups above an array that have none.
-fn create_groups(store: &Path, inner: &str) -> Result<()> {
+/// The folders above an array that are to become groups.
+fn missing_groups(store: &Path, inner: &str) -> Result<Vec<PathBuf>> {
     let parts: Vec<&str> = inner.split('/').filter(|part| !part.is_empty()).collect();
+    let mut missing = Vec::new();
     for depth in 0..parts.len() {
         let group = store.join(parts[..depth].join("/"));
         match node::read(&group)? {
-            None => {
-                let metadata = json!({"zarr_format": 3, "node_type": "group", "attributes": {}});
-                write_json(&group.join(V3_FILE), &metadata)?;
-            }
+            None => missing.push(group),
             Some(Node::Group(found)) if found.version == 3 => {}
             Some(Node::Group(_)) => {
                 return Err(Error::argument(format!(
@@ -175,7 +190,7 @@ fn create_groups(store: &Path, inner: &str) -> Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(missing)
 }
 
 fn write_json(path: &Path, json: &Value) -> Result<()> {

@@ -10,10 +10,10 @@ import json
 import shutil
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numcodecs
-import numcodecs.zarr3
+import numcodecs  # type: ignore[import-untyped]
+import numcodecs.zarr3  # type: ignore[import-untyped]
 import numpy as np
 import tensorstore as ts
 import zarr
@@ -29,12 +29,14 @@ from zarr.codecs import (
 
 HERE = Path(__file__).parent
 ARRAYS = HERE / "arrays"
+DTYPES = ["bool", "float32", "float64"]
+DTYPES += [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 SHAPE, CHUNKS = (7, 10), (4, 6)
 manifest: list[dict[str, Any]] = []
 
 
-def expected(shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """Voxel number i in C order holds (7 i + 3) mod 101, shifted and scaled to the type."""
+def expected(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
+    """Voxel i in C order holds (7 i + 3) mod 101, shifted and scaled to the type."""
     base = (np.arange(np.prod(shape, dtype=int)) * 7 + 3) % 101
     kind = np.dtype(dtype).kind
     if kind == "b":
@@ -71,8 +73,7 @@ def write_tensorstore(name: str, driver: str, metadata: dict[str, Any], dtype: s
 
 
 def dtypes() -> None:
-    names = "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float32 float64".split()
-    for dtype in names:
+    for dtype in DTYPES:
         write(f"v3_{dtype}", dtype, describe="zstd:0")
         write(f"v2_{dtype}", dtype, zarr_format=2, describe="zstd:0")
     for dtype in (">u2", ">i4", ">f8"):
@@ -151,7 +152,7 @@ def shapes() -> None:
 
 def fill_values() -> None:
     """Arrays of which only the first chunk is stored; the rest is the fill value."""
-    cases = {
+    cases: dict[str, tuple[str, Any, Literal[2, 3]]] = {
         "v3_fill_nan": ("float32", np.nan, 3),
         "v2_fill_nan": ("float64", np.nan, 2),
         "v3_fill_inf": ("float64", -np.inf, 3),
@@ -180,8 +181,10 @@ def tensorstore() -> None:
     grid = {"name": "regular", "configuration": {"chunk_shape": list(CHUNKS)}}
     for compressor in ("lz4", "zstd"):
         blosc = {"cname": compressor, "clevel": 5, "shuffle": "shuffle", "typesize": 2}
-        codecs = ["bytes", {"name": "blosc", "configuration": {**blosc, "blocksize": 0}}]
-        codecs[0] = {"name": "bytes", "configuration": {"endian": "little"}}
+        codecs = [
+            {"name": "bytes", "configuration": {"endian": "little"}},
+            {"name": "blosc", "configuration": {**blosc, "blocksize": 0}},
+        ]
         metadata = {"data_type": "uint16", "chunk_grid": grid, "codecs": codecs}
         write_tensorstore(f"ts_v3_{compressor}", "zarr3", metadata, "uint16")
     sharding = {
@@ -198,8 +201,17 @@ def tensorstore() -> None:
     }
     metadata = {"data_type": "float32", "chunk_grid": grid, "codecs": [sharding]}
     write_tensorstore("ts_v3_shards", "zarr3", metadata, "float32")
-    metadata = {"dtype": ">i2", "chunks": list(CHUNKS), "compressor": {"id": "zstd", "level": 1}}
-    write_tensorstore("ts_v2", "zarr", {**metadata, "order": "F"}, "int16")
+    write_tensorstore(
+        "ts_v2",
+        "zarr",
+        {
+            "dtype": ">i2",
+            "chunks": list(CHUNKS),
+            "compressor": {"id": "zstd", "level": 1},
+            "order": "F",
+        },
+        "int16",
+    )
 
 
 def main() -> None:
