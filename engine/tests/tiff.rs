@@ -438,7 +438,9 @@ fn nothing_is_held_where_no_two_blocks_need_the_same_strip() {
     assert_eq!(stack.held_bytes(&[2, 32, 80]), 0);
     // Two rows of blocks, of two pages and one strip each.
     assert_eq!(stack.held_bytes(&[2, 8, 80]), 2 * 2 * 16 * 160);
-    assert_eq!(open("none-uint16-be.tif").held_bytes(&[1, 4, 4]), 0);
+    let raw = open("none-uint16-be.tif");
+    assert_eq!(raw.held_bytes(&[1, 4, 21]), 0);
+    assert!(raw.held_bytes(&[1, 4, 4]) > 0);
 }
 
 #[test]

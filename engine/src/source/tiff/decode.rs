@@ -191,7 +191,7 @@ pub(super) fn decode(format: &PageFormat, mut stored: Vec<u8>, rows: u64) -> Res
             return Ok(voxels);
         }
         Predictor::Horizontal | Predictor::None => {
-            if format.big_endian != cfg!(target_endian = "big") {
+            if format.is_swapped() {
                 swap_bytes(voxels.bytes_mut(), size);
             }
         }

@@ -1,8 +1,8 @@
 //! TIFF stacks: multi-page files of any kind, and folders of slices.
 //!
 //! The directory of every file is read once, when the stack is opened; after that each page is found
-//! by its number. Voxels that are stored as they are are read from where they lie. What is
-//! compressed is decoded strip by strip (or tile by tile), and held as long as blocks of the same
+//! by its number. Whole rows that are stored as they are are read from where they lie. All else
+//! is decoded strip by strip (or tile by tile), and held as long as blocks of the same
 //! row are likely to need it: see [`TiffStack::held_bytes`].
 //!
 //! The directory is parsed here rather than by the `tiff` crate, whose decoder is a cursor over one
@@ -21,7 +21,7 @@ mod slices;
 mod units;
 
 use super::{Metadata, Source, Spec};
-use crate::array::{Array, byte_len, copy_region, for_each_run};
+use crate::array::{Array, byte_len, copy_region};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::grid::{Region, shape_text};
@@ -139,9 +139,6 @@ impl TiffStack {
         for (plane, out) in (window.start[0]..).zip(out.chunks_exact_mut(plane_len)) {
             reader.read_plane(plane, window, out)?;
         }
-        if page.format.is_raw() && page.format.big_endian != cfg!(target_endian = "big") {
-            decode::swap_bytes(out, self.dtype.size());
-        }
         Ok(())
     }
 }
@@ -196,14 +193,6 @@ fn add_slices(files: &Files, series: &mut Series) -> Result<()> {
     Ok(())
 }
 
-/// What one call of the operating system reads of a strip or tile.
-struct Piece {
-    start: usize,
-    end: usize,
-    /// Offset in the strip, offset in the result, and length of what is wanted of it.
-    runs: Vec<(usize, usize, usize)>,
-}
-
 /// Reads parts of one image.
 struct ImageReader<'a> {
     page: &'a Page,
@@ -240,15 +229,19 @@ impl ImageReader<'_> {
                 }
                 let from = part.relative_to(&segment.start);
                 let to = part.relative_to(&wanted.start);
-                if format.is_raw() {
-                    let offset = offset + self.copy * format.page_len();
-                    self.read_raw(
-                        offset,
-                        &segment.shape,
-                        &from,
-                        (&mut *out, &wanted.shape, &to.start),
-                    )
-                    .map_err(|error| self.locate(index, error))?;
+                let offset = offset + self.copy * format.page_len();
+                let whole_rows = [part.shape[1], wanted.shape[1]] == [width; 2]
+                    && part.shape[2] == format.samples;
+                if format.is_raw() && whole_rows {
+                    // These lie in one piece on both sides.
+                    let size = format.dtype.size();
+                    let at = |rows: u64| (rows * width * format.samples) as usize * size;
+                    let out = &mut out[at(to.start[0])..at(to.end()[0])];
+                    let first = offset + at(from.start[0]) as u64;
+                    self.file.read(first, out).map_err(|error| self.locate(index, error))?;
+                    if format.is_swapped() {
+                        decode::swap_bytes(out, size);
+                    }
                 } else {
                     let key = (self.image, index as u32);
                     let voxels = self.cache.get(key, format.decoded_len(rows), || {
@@ -261,55 +254,6 @@ impl ImageReader<'_> {
                         format.dtype.size(),
                     )?;
                 }
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads a region of a strip or tile that is stored as it is, at `offset`.
-    fn read_raw(
-        &self,
-        offset: u64,
-        segment: &[u64],
-        from: &Region,
-        (out, whole, to): (&mut [u8], &[u64], &[u64]),
-    ) -> Result<()> {
-        // Passing over a short gap is cheaper than another call of the operating system, and a
-        // piece of this length is read about as fast as a longer one.
-        const GAP: usize = 4 << 10;
-        const LONGEST: usize = 256 << 10;
-        let mut pieces: Vec<Piece> = Vec::new();
-        let size = self.page.format.dtype.size();
-        for_each_run(
-            (segment, &from.start),
-            (whole, to),
-            &from.shape,
-            size,
-            |source, target, run| match pieces.last_mut() {
-                Some(piece)
-                    if source - piece.end <= GAP && source + run - piece.start <= LONGEST =>
-                {
-                    piece.end = source + run;
-                    piece.runs.push((source, target, run));
-                }
-                _ => {
-                    let runs = vec![(source, target, run)];
-                    pieces.push(Piece { start: source, end: source + run, runs });
-                }
-            },
-        )?;
-        let mut buffer = Vec::new();
-        for Piece { start, end, runs } in pieces {
-            let offset = offset + start as u64;
-            if let [(_, target, run)] = runs[..] {
-                self.file.read(offset, &mut out[target..target + run])?;
-                continue;
-            }
-            buffer.resize(end - start, 0);
-            self.file.read(offset, &mut buffer)?;
-            for (source, target, run) in runs {
-                let source = source - start;
-                out[target..target + run].copy_from_slice(&buffer[source..source + run]);
             }
         }
         Ok(())
@@ -423,13 +367,12 @@ impl Source for TiffStack {
     /// the next row, hence two. More than that is let go, the least recently used first. Each thread
     /// may hold on to one strip besides, the one that it copies from or decodes.
     ///
-    /// Nothing is held of voxels that are stored as they are, nor where no two blocks need the same
-    /// strip.
+    /// Nothing is held where no two blocks need the same strip. Strips of voxels that are stored as
+    /// they are are cut into low pieces, so that little is held of them, and whole rows are read from
+    /// where they lie: parts of rows would take a call of the operating system each.
     fn held_bytes(&self, block_shape: &[u64]) -> u64 {
         let format = self.format();
-        if block_shape.len() != self.shape.len()
-            || self.pages.iter().all(|page| page.format.is_raw())
-        {
+        if block_shape.len() != self.shape.len() {
             return 0;
         }
         let extent =
@@ -438,7 +381,7 @@ impl Source for TiffStack {
             extent == whole || extent.is_multiple_of(segment)
         };
         let (rows, columns) = (extent(self.layout.height), extent(self.layout.width));
-        if undivided(rows, format.segment_height, format.height)
+        if (undivided(rows, format.segment_height, format.height) || format.is_raw())
             && undivided(columns, format.segment_width, format.width)
             && extent(self.layout.samples) == format.samples
         {

@@ -53,6 +53,11 @@ impl PageFormat {
             && !self.reversed_bits
     }
 
+    /// The bytes of a stored number are in the other order than this machine's.
+    pub fn is_swapped(&self) -> bool {
+        self.big_endian != cfg!(target_endian = "big")
+    }
+
     /// Rows that the strip or tile in that row of strips or tiles has.
     pub fn rows_at(&self, down: u64) -> u64 {
         if self.tiled {
@@ -118,19 +123,29 @@ impl Page {
         in_order.then_some(first)
     }
 
-    /// Takes strips that follow each other in the file, voxels as they are, for one strip: there is
-    /// nothing to decode, so larger reads are better.
-    pub fn merge_strips(&mut self) {
-        if !self.format.tiled
-            && self.format.planes == 1
-            && self.segments.len() > 1
-            && let Some(first) = self.contiguous()
-        {
-            let mut format = PageFormat::clone(&self.format);
-            format.segment_height = format.height;
-            self.segments = Box::new([(first, format.page_len())]);
-            self.format = Arc::new(format);
+    /// Cuts strips of voxels that are stored as they are into pieces that are read at once: nothing
+    /// but the writer's taste says how high such strips are. `file_len` bounds what is believed.
+    pub fn cut_raw_strips(&mut self, file_len: u64) {
+        const PIECE: u64 = 256 << 10;
+        let format = &self.format;
+        let Some(first) = self.contiguous().filter(|_| !format.tiled) else { return };
+        if first.checked_add(format.page_len()).is_none_or(|end| end > file_len) {
+            return;
         }
+        let row = format.decoded_len(1);
+        let most = (PIECE / row).clamp(1, format.height);
+        // A power of two, so that the rows of blocks mostly start where pieces do.
+        let segment_height = 1 << most.ilog2();
+        let cut = PageFormat { segment_height, ..PageFormat::clone(format) };
+        let down = cut.down();
+        self.segments = (0..cut.planes * down)
+            .map(|index| {
+                let (plane, piece) = (index / down, index % down);
+                let before = plane * cut.height + piece * segment_height;
+                (first + before * row, cut.decoded_len(cut.rows_at(piece)))
+            })
+            .collect();
+        self.format = Arc::new(cut);
     }
 }
 

@@ -165,8 +165,14 @@ pub(super) fn read_series(directory: &mut Directory<'_>, ifds: Vec<Ifd>) -> Resu
             },
         },
     };
+    let file_len = file.directory.file().len();
+    let mut shared: Option<Arc<PageFormat>> = None;
     for page in &mut series.pages {
-        page.merge_strips();
+        page.cut_raw_strips(file_len);
+        match shared.as_ref().filter(|shared| **shared == page.format) {
+            Some(shared) => page.format = shared.clone(),
+            None => shared = Some(page.format.clone()),
+        }
     }
     Ok(series)
 }
