@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from faults.runs import Bp, content, kill_group, make_zarr, noise
+from shell import Bp, content, kill_group, make_zarr, noise
 
 
 def test_two_runs_on_one_output(bp: Bp) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults.runs import Bp, RunFolder, content, kill_group, make_zarr, noise
+from shell import Bp, RunFolder, content, kill_group, make_zarr, noise
 
 SHAPE, CHUNKS, BLOCK = (160, 160, 160), (32, 32, 32), (16, 16, 16)
 WORKERS = 2

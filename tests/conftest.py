@@ -1,9 +1,9 @@
-"""Fixtures of the fault tests."""
+"""Fixtures that several folders share."""
 
 from pathlib import Path
 
 import pytest
-from faults.runs import Bp
+from shell import Bp
 
 
 @pytest.fixture
