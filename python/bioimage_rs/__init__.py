@@ -1,5 +1,47 @@
-"""Block-wise image analysis for volumes that do not fit in memory."""
+"""Block-wise image analysis for volumes that do not fit in memory.
 
+>>> import bioimage_rs as bp
+"""
+
+from typing import Any
+
+from bioimage_rs._copy import copy
 from bioimage_rs._native import __version__
+from bioimage_rs.errors import BioimageError, RunnerError
+from bioimage_rs.runner import RunnerConfig, get_runner
+from bioimage_rs.runs import Run, attach, runs
+from bioimage_rs.sources import as_source, open_source
+from bioimage_rs.util import to_roi
 
-__all__ = ["__version__"]
+__all__ = [
+    "BioimageError",
+    "Run",
+    "RunProgress",
+    "RunnerConfig",
+    "RunnerError",
+    "__version__",
+    "as_source",
+    "attach",
+    "command",
+    "copy",
+    "get_runner",
+    "open_source",
+    "runs",
+    "to_roi",
+]
+
+# What needs IPython or anywidget is imported when it is asked for: scripts and workers start quickly.
+_LATER = {
+    "RunProgress": "bioimage_rs._widgets",
+    "command": "bioimage_rs._magic",
+    "load_ipython_extension": "bioimage_rs._magic",
+    "unload_ipython_extension": "bioimage_rs._magic",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        import importlib
+
+        return getattr(importlib.import_module(_LATER[name]), name)
+    raise AttributeError(f"module 'bioimage_rs' has no attribute '{name}'")

@@ -1,9 +1,27 @@
 //! Python bindings of the engine: the private module `bioimage_rs._native`.
 //! The public functions are Python, in `python/bioimage_rs/`.
 
+mod arrays;
+mod commands;
+mod errors;
+mod foreign;
+mod live;
+mod runs;
+
 use pyo3::prelude::*;
 
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add("__version__", env!("CARGO_PKG_VERSION"))
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("KINDS", bioimage_engine::Kind::ALL.map(bioimage_engine::Kind::as_str).to_vec())?;
+    module.add_class::<arrays::Array>()?;
+    module.add_class::<runs::Run>()?;
+    module.add_class::<live::LiveView>()?;
+    module.add_class::<commands::Reply>()?;
+    module.add_function(wrap_pyfunction!(runs::copy, module)?)?;
+    module.add_function(wrap_pyfunction!(runs::list_runs, module)?)?;
+    module.add_function(wrap_pyfunction!(runs::find_run, module)?)?;
+    module.add_function(wrap_pyfunction!(commands::execute, module)?)?;
+    module.add_function(wrap_pyfunction!(commands::complete, module)?)?;
+    module.add_function(wrap_pyfunction!(commands::help_at, module)?)
 }

@@ -130,7 +130,7 @@ def test_cancel_from_another_process(bp: Bp) -> None:
     run = bp.runs[-1]
     asked = time.monotonic()
     bp.ok("cancel", run.id)
-    assert process.wait(10) == 1
+    assert process.wait(10) == 130
     assert time.monotonic() - asked < 2
     assert run.outcome is not None
     assert run.outcome["state"] == "cancelled"

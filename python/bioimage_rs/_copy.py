@@ -1,0 +1,247 @@
+"""Copy: block by block, or at once where nothing asks for blocks."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bioimage_rs import _native
+from bioimage_rs._progress import showing
+from bioimage_rs.errors import BioimageError, RunnerError
+from bioimage_rs.runner import RunnerConfig, get_runner
+from bioimage_rs.runs import Run, find_program, finish, run_root
+from bioimage_rs.sources import ArraySource, Source, SourceLike, as_source, engine_array
+
+
+def copy(
+    input: SourceLike,  # noqa: A002 - the reference's name
+    output: SourceLike | None = None,
+    *,
+    block_shape: tuple[int, ...] | None = None,
+    job_type: str = "local",
+    job_config: RunnerConfig | None = None,
+    num_workers: int = 1,
+    mask: SourceLike | None = None,
+    block_ids: Sequence[int] | None = None,
+    resume_from: str | None = None,
+    cast: str = "wrapping",
+    memory: int | None = None,
+    retries: int = 3,
+) -> SourceLike:
+    """Copy an array into another grid, codec or data type.
+
+    Every voxel as it is. Halo: none. Memory: a worker holds its block, once more in the output's data
+    type where that differs, and one write unit (chunk or shard) twice while it is written.
+
+    Parameters
+    ----------
+    input
+        The array to read, of any number of axes: a source, numpy, zarr, h5py, ... array.
+    output
+        The array to write, of the same shape; by default a new numpy array.
+    block_shape
+        Extents of a block, multiples of the output's chunks; by default the input's chunks.
+    job_type
+        `local` (threads) or `subprocess` (worker processes).
+    job_config
+        Settings of the backend.
+    num_workers
+        How many work at the same time.
+    mask
+        Where it is zero the output keeps what it had; blocks without any voxel are skipped.
+    block_ids
+        The blocks to do; all by default.
+    resume_from
+        The folder of a run whose rest is to be done (not for `local`).
+    cast
+        What happens to values that the output's data type cannot hold: `wrapping` as numpy does,
+        `saturating`, or `checked` (an error).
+    memory
+        Bytes that may be used; what is available by default.
+    retries
+        How often a block is tried again after a failure that may pass.
+
+    Returns
+    -------
+    The object that was passed as output, or the new array.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For what cannot be done; nothing is written then.
+    RunnerError
+        If blocks failed.
+    KeyboardInterrupt
+        With a note that says how to go on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import bioimage_rs as bp
+    >>> data = np.arange(24, dtype="uint8").reshape(4, 6)
+    >>> out = bp.copy(data, np.zeros((4, 6), "uint16"), block_shape=(2, 3), num_workers=2)
+    >>> bool((out == data).all())
+    True
+    """
+    runner = get_runner(job_type, job_config)
+    local = runner.job_type == "local"
+    if resume_from is not None and block_ids is not None:
+        raise ValueError("Pass either 'resume_from' or 'block_ids', not both.")
+    if resume_from is not None and local:
+        raise ValueError(
+            "resume_from is only valid for distributed backends (subprocess/slurm); the local runner "
+            "keeps no temp folder. Re-run the operation in-process instead (optionally with "
+            "block_ids=err.failed_block_ids for a subset)."
+        )
+    source = as_source(input)
+    result = output
+    if result is None:
+        if not local:
+            raise ValueError(
+                f"'output' is required for distributed execution (job_type='{job_type}'); pass a "
+                "file-backed (zarr/n5) output array."
+            )
+        result = np.zeros(source.shape, source.dtype)
+    target = as_source(result)
+    if resume_from is not None:
+        run = Run(_native.find_run(None, str(resume_from)))
+        run.resume(num_workers=num_workers, backend=runner.job_type)
+        return result
+    mask_source = None if mask is None else as_source(mask)
+    direct = local and num_workers == 1 and block_shape is None
+    direct = direct and mask_source is None and block_ids is None
+    bad_ids: list[int] = []
+    if not direct:
+        block_shape = _check_blocked(source, target, mask_source, block_shape)
+        block_ids, bad_ids = _known_blocks(source.shape, block_shape, block_ids)
+    if not local:
+        for role, one in (("input", source), ("output", target), ("mask", mask_source)):
+            _require_reopenable(role, one)
+    if not target.writable:
+        raise TypeError(f"The output ({type(target).__name__}) is read-only.")
+    if 0 in source.shape:
+        return result
+    native = _native.copy(
+        engine_array(source, writable=False),
+        engine_array(target, writable=True),
+        block_shape=None if block_shape is None else [int(extent) for extent in block_shape],
+        mask=None if mask_source is None else engine_array(mask_source, writable=False),
+        block_ids=block_ids,
+        backend=runner.job_type,
+        workers=num_workers,
+        cast=cast,
+        budget=memory,
+        retries=retries,
+        program=find_program(),
+        task_timeout=runner.config.task_timeout,
+        run_root=runner.config.tmp_root or run_root(),
+        code=json.dumps(_code(num_workers, runner.job_type, block_shape)),
+    )
+    run = Run(native)
+    if direct:
+        _finish_direct(run)
+        return result
+    with showing(run):
+        finish(run)
+    if bad_ids:
+        message = f"{len(bad_ids)} block(s) failed in 'copy': {bad_ids[:10]}. First error: "
+        raise RunnerError(message + "IndexError('block_id is out of range')", bad_ids)
+    return result
+
+
+def _finish_direct(run: Run) -> None:
+    """Without blocks, what went wrong is shown as it is."""
+    try:
+        finish(run)
+    except RunnerError as error:
+        outcome = run.outcome
+        if not outcome or not outcome.get("error"):
+            raise
+        from bioimage_rs.errors import from_native
+
+        cause = outcome["error"]
+        plain: BioimageError = from_native(
+            cause["kind"], cause["message"], cause.get("fix"), cause.get("traceback")
+        )
+        raise plain from error
+
+
+def _check_blocked(
+    source: Source, target: Source, mask: Source | None, block_shape: tuple[int, ...] | None
+) -> tuple[int, ...]:
+    """The reference's refusals for work in blocks, in its order and words."""
+    if isinstance(source, ArraySource) and isinstance(target, ArraySource):
+        same = source.array is target.array
+    else:
+        same = source is target
+    if same:
+        raise ValueError("Block-wise copy needs 'output' to differ from 'input'.")
+    if block_shape is None:
+        if source.chunks is None:
+            raise ValueError(
+                "block_shape is required for block-wise processing of an unchunked array (the source "
+                "has no chunks to derive it from)."
+            )
+        block_shape = source.chunks
+    if mask is not None and mask.shape != source.shape:
+        raise ValueError(
+            f"Shape mismatch: source with shape {mask.shape} does not match the domain shape "
+            f"{source.shape}"
+        )
+    if target.shape != source.shape:
+        raise ValueError(
+            f"Output shape {target.shape} is incompatible with the domain shape {source.shape}: its "
+            "trailing dimensions must match the domain."
+        )
+    if len(block_shape) != source.ndim:
+        raise ValueError("block_shape length must match roi_begin length")
+    if any(extent <= 0 for extent in block_shape):
+        raise ValueError("block_shape values must be positive")
+    chunks = target.chunks
+    if chunks is not None and target.shards is None:
+        pairs = zip(block_shape, chunks, strict=True)
+        if any(block % chunk for block, chunk in pairs):
+            safe = tuple(-(-b // c) * c for b, c in zip(block_shape, chunks, strict=True))
+            raise ValueError(
+                f"Unsafe block shape for writing: {tuple(block_shape)} is not a multiple of the output "
+                f"(spatial) chunk shape {chunks}. Blocks would share chunks; use for example {safe}."
+            )
+    return tuple(block_shape)
+
+
+def _known_blocks(
+    shape: tuple[int, ...], block_shape: tuple[int, ...], block_ids: Sequence[int] | None
+) -> tuple[list[int] | None, list[int]]:
+    """The blocks that exist, and those that do not."""
+    if block_ids is None:
+        return None, []
+    counts = (-(-extent // block) for extent, block in zip(shape, block_shape, strict=True))
+    total = int(np.prod(list(counts)))
+    wanted = [int(number) for number in block_ids]
+    known = [number for number in wanted if 0 <= number < total]
+    return known, [number for number in wanted if not 0 <= number < total]
+
+
+def _require_reopenable(role: str, source: Source | None) -> None:
+    if source is None:
+        return
+    try:
+        spec = source.to_spec()
+    except ValueError as error:
+        raise ValueError(
+            f"Distributed execution requires file-backed {role} arrays (zarr/n5). {error}"
+        ) from None
+    if role == "output" and spec.params.get("format") == "hdf5":
+        raise ValueError(
+            "HDF5 is not safe as a distributed output (concurrent multi-process writes to one file "
+            "corrupt it). Use zarr or n5 for distributed outputs."
+        )
+
+
+def _code(workers: int, backend: str, block_shape: tuple[int, ...] | None) -> dict[str, str]:
+    """The call as code, as far as it can be told."""
+    options = [f"num_workers={workers}", f"job_type={backend!r}"]
+    if block_shape is not None:
+        options.append(f"block_shape={tuple(block_shape)}")
+    return {"bp": "", "python": f"bp.copy(input, output, {', '.join(options)})", "rust": ""}

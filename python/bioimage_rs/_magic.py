@@ -1,0 +1,166 @@
+"""`%bp` and `%%bp`: the `bp` language in IPython, with completion and help from the engine."""
+
+import json
+import sys
+from typing import Any
+
+from IPython.core.interactiveshell import InteractiveShell
+
+from bioimage_rs import _native
+from bioimage_rs._progress import View, begin
+from bioimage_rs.errors import BioimageError
+from bioimage_rs.runs import Run, find_program
+from bioimage_rs.sources import Source, as_source, engine_array
+
+
+class Value:
+    """What a command found out: text, HTML and plain data."""
+
+    def __init__(self, text: str, html: str | None, data: Any) -> None:
+        self.text = text
+        self.html = html
+        self.data = data
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str | None:
+        return self.html
+
+
+class _Notebook:
+    """The place where a command was typed, as the engine sees it."""
+
+    def __init__(self, variables: dict[str, Any]) -> None:
+        self._variables = variables
+        self._views: dict[str, View] = {}
+        self.shown: set[str] = set()
+
+    def text(self, text: str) -> None:
+        """Show a note."""
+        sys.stdout.write(text.rstrip("\n") + "\n")
+
+    def run_started(self, native: "_native.Run") -> None:
+        """Show a run from now on."""
+        run = Run(native)
+        self._views[str(run.folder)] = begin(run)
+        self.shown.add(str(run.folder))
+
+    def run_ended(self, native: "_native.Run") -> None:
+        """Show a run's last state."""
+        view = self._views.pop(str(native.folder), None)
+        if view is not None:
+            view.end()
+
+    def array(self, name: str, writable: bool) -> "_native.Array | None":
+        """The array that a variable of the notebook holds."""
+        held = self._variables.get(name)
+        if not isinstance(held, Source) and not (hasattr(held, "shape") and hasattr(held, "dtype")):
+            return None
+        return engine_array(as_source(held), writable=writable)
+
+    def end(self) -> None:
+        """Let go of every view, whatever happened."""
+        for view in self._views.values():
+            view.end()
+        self._views.clear()
+
+
+def command(line: str, variables: dict[str, Any] | None = None) -> Run | Value | str | None:
+    """Run a line of the `bp` language.
+
+    Parameters
+    ----------
+    line
+        As typed in a shell, without the leading `bp`.
+    variables
+        Arrays that may stand where a path may, by name.
+
+    Returns
+    -------
+    The run, a value with `.data`, text, or nothing.
+
+    Raises
+    ------
+    BioimageError
+        As the shell command's messages.
+
+    Examples
+    --------
+    >>> from bioimage_rs import command
+    >>> "copy" in command("help")
+    True
+    """
+    host = _Notebook(variables or {})
+    try:
+        reply = _native.execute(line, host, find_program())
+    finally:
+        host.end()
+    if reply.kind == "run" and reply.run is not None:
+        run = Run(reply.run)
+        run._shown = str(run.folder) in host.shown
+        return run
+    if reply.kind == "value":
+        return Value(reply.text, reply.html, json.loads(reply.json))
+    return reply.text if reply.kind == "text" else None
+
+
+def bp_magic(line: str, cell: str | None = None) -> Run | Value | None:
+    """Run `bp` commands: `%bp copy in.tif out.zarr`, or several lines below `%%bp`.
+
+    A variable that holds an array may stand where a path may; `{expression}` and `$name` are replaced
+    first. `%bp help` lists the verbs.
+    """
+    shell = InteractiveShell.instance()
+    lines = [line] if line.strip() or cell is None else []
+    if cell is not None:
+        lines += [shell.var_expand(one, depth=1) for one in cell.splitlines()]
+    result: Run | Value | str | None = None
+    for one in lines:
+        text = one.strip()
+        if cell is not None and (not text or text.startswith("#")):
+            continue
+        try:
+            result = command(text.removeprefix("%bp ").removeprefix("bp "), shell.user_ns)
+        except BioimageError as error:
+            error._brief = True
+            raise
+        if isinstance(result, str):
+            sys.stdout.write(result.rstrip("\n") + "\n")
+            result = None
+    return result
+
+
+def _complete(_shell: Any, event: Any) -> list[str]:
+    """Complete a `%bp` line."""
+    typed = event.line.lstrip().removeprefix("%%bp").removeprefix("%bp")
+    line = typed.lstrip()
+    start, _, matches = _native.complete(line, len(line.encode()))
+    word = line.encode()[start:].decode()
+    # IPython replaces its own idea of a word, which may be shorter than ours.
+    kept = len(word) - len(event.symbol) if word.endswith(event.symbol) else 0
+    return [text[kept:] for text, _, _ in matches if text.startswith(word)]
+
+
+def _help(lines: list[str]) -> list[str]:
+    """`%bp copy?` asks for help on the verb."""
+    if len(lines) == 1 and lines[0].lstrip().startswith("%bp") and lines[0].rstrip().endswith("?"):
+        asked = lines[0].strip().rstrip("?").removeprefix("%bp").split()
+        return [f"%bp help {asked[0]}\n" if asked else "%bp help\n"]
+    return lines
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """`%load_ext bioimage_rs`."""
+    shell.register_magic_function(bp_magic, "line_cell", "bp")
+    shell.set_hook("complete_command", _complete, str_key="%bp")
+    if _help not in shell.input_transformers_cleanup:
+        shell.input_transformers_cleanup.append(_help)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """`%unload_ext bioimage_rs`."""
+    for magics in (shell.magics_manager.magics["line"], shell.magics_manager.magics["cell"]):
+        magics.pop("bp", None)
+    if _help in shell.input_transformers_cleanup:
+        shell.input_transformers_cleanup.remove(_help)

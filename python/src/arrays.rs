@@ -1,0 +1,178 @@
+//! An array as the engine sees it: opened natively, in numpy's memory, or worked through Python.
+
+use crate::errors::{IntoPython, to_python};
+use crate::foreign::{ForeignArray, to_block};
+use bioimage_engine::Error;
+use bioimage_engine::dtype::DType;
+use bioimage_engine::grid::Region;
+use bioimage_engine::source::memory::MemoryArray;
+use bioimage_engine::source::path::locate;
+use bioimage_engine::source::{Sink, Source, Spec};
+use numpy::npyffi::flags::{NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE};
+use numpy::{PyArray1, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+use std::sync::Arc;
+
+/// An array that runs read, and write where it is a sink.
+#[pyclass(frozen)]
+pub struct Array {
+    pub source: Arc<dyn Source>,
+    pub sink: Option<Arc<dyn Sink>>,
+    kind: &'static str,
+}
+
+impl Array {
+    fn of_sink(sink: Arc<dyn Sink>, kind: &'static str) -> Self {
+        Array { source: sink.clone().as_source(), sink: Some(sink), kind }
+    }
+}
+
+#[pymethods]
+impl Array {
+    /// The array that a path names, for reading.
+    #[staticmethod]
+    fn locate(py: Python<'_>, path: &str) -> PyResult<Self> {
+        let opened = py.detach(|| {
+            let spec = locate(path)?;
+            spec.open().map(|source| (spec, source))
+        });
+        let (spec, source) = opened.into_python(py)?;
+        Ok(Array { source, sink: None, kind: kind_of(&spec) })
+    }
+
+    /// An array at a known place: `{"format": "zarr", "path": ..., "array": ...}` and the like.
+    #[staticmethod]
+    fn open(py: Python<'_>, spec: &str, writable: bool) -> PyResult<Self> {
+        let spec: Spec = serde_json::from_str(spec)
+            .map_err(|error| to_python(py, &Error::argument(format!("not a spec: {error}"))))?;
+        let kind = kind_of(&spec);
+        if writable {
+            let sink = py.detach(|| spec.open_sink()).into_python(py)?;
+            return Ok(Array::of_sink(sink, kind));
+        }
+        let source = py.detach(|| spec.open()).into_python(py)?;
+        Ok(Array { source, sink: None, kind })
+    }
+
+    /// A numpy array in C order and native byte order, shared without a copy.
+    #[staticmethod]
+    fn memory(array: &Bound<'_, PyUntypedArray>, dtype: &str) -> PyResult<Self> {
+        let py = array.py();
+        let dtype = DType::parse(dtype).into_python(py)?;
+        let shape: Vec<u64> = array.shape().iter().map(|&n| n as u64).collect();
+        let raw = array.as_array_ptr();
+        // SAFETY: the pointer is that of a live numpy array, which `array` keeps alive.
+        let (flags, data) = unsafe { ((*raw).flags, (*raw).data.cast::<u8>()) };
+        if flags & NPY_ARRAY_C_CONTIGUOUS == 0
+            || flags & NPY_ARRAY_ALIGNED == 0
+            || array.dtype().itemsize() != dtype.size()
+        {
+            let error = Error::internal("only plain C-order arrays are shared with the engine");
+            return Err(to_python(py, &error));
+        }
+        let owner: Box<Py<PyAny>> = Box::new(array.clone().into_any().unbind());
+        // SAFETY: C order, alignment and item size were checked; the array object, which `owner`
+        // keeps alive, keeps its memory in place as long as somebody else refers to it.
+        let memory = Arc::new(unsafe { MemoryArray::borrowed(dtype, &shape, data, owner) });
+        if flags & NPY_ARRAY_WRITEABLE == 0 {
+            return Ok(Array { source: memory, sink: None, kind: "memory" });
+        }
+        Ok(Array::of_sink(memory, "memory"))
+    }
+
+    /// Any object with shape, dtype and slicing.
+    #[staticmethod]
+    #[pyo3(signature = (object, shape, dtype, chunks, shards, writable))]
+    fn foreign(
+        py: Python<'_>,
+        object: Py<PyAny>,
+        shape: Vec<u64>,
+        dtype: &str,
+        chunks: Option<Vec<u64>>,
+        shards: Option<Vec<u64>>,
+        writable: bool,
+    ) -> PyResult<Self> {
+        let dtype = DType::parse(dtype).into_python(py)?;
+        let array = Arc::new(ForeignArray::new(object, shape, dtype, chunks, shards));
+        if writable {
+            return Ok(Array::of_sink(array, "python"));
+        }
+        Ok(Array { source: array, sink: None, kind: "python" })
+    }
+
+    /// `zarr`, `tiff`, `memory` or `python`.
+    #[getter]
+    fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    #[getter]
+    fn shape(&self) -> Vec<u64> {
+        self.source.shape().to_vec()
+    }
+
+    #[getter]
+    fn dtype(&self) -> &'static str {
+        self.source.dtype().name()
+    }
+
+    #[getter]
+    fn chunks(&self) -> Option<Vec<u64>> {
+        self.source.chunks()
+    }
+
+    #[getter]
+    fn shards(&self) -> Option<Vec<u64>> {
+        self.source.shards()
+    }
+
+    #[getter]
+    fn writable(&self) -> bool {
+        self.sink.is_some()
+    }
+
+    /// How the array is opened again, as JSON.
+    #[getter]
+    fn spec(&self) -> Option<String> {
+        serde_json::to_string(&self.source.spec()?).ok()
+    }
+
+    /// Axes, voxel size and attributes, as JSON.
+    #[getter]
+    fn metadata(&self) -> Option<String> {
+        serde_json::to_string(&self.source.metadata()).ok()
+    }
+
+    /// The bytes of a region in C order, as a flat array of `uint8`.
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        start: Vec<u64>,
+        shape: Vec<u64>,
+    ) -> PyResult<Bound<'py, PyArray1<u8>>> {
+        let region = Region { start, shape };
+        let block = py.detach(|| self.source.read(&region)).into_python(py)?;
+        Ok(PyArray1::from_slice(py, block.bytes()))
+    }
+
+    /// Writes an array of the region's shape, in C order and native byte order.
+    fn write(&self, start: Vec<u64>, array: &Bound<'_, PyUntypedArray>) -> PyResult<()> {
+        let py = array.py();
+        let Some(sink) = &self.sink else {
+            return Err(to_python(py, &Error::argument("the array was opened for reading only")));
+        };
+        let block = to_block(array, self.source.dtype()).into_python(py)?;
+        let region = Region { start, shape: block.shape().to_vec() };
+        py.detach(|| sink.write(&region, &block)).into_python(py)?;
+        Ok(())
+    }
+}
+
+fn kind_of(spec: &Spec) -> &'static str {
+    match spec {
+        Spec::Zarr { .. } => "zarr",
+        Spec::Tiff { .. } => "tiff",
+        Spec::Roi { source, .. } => kind_of(source),
+        Spec::Foreign { .. } => "python",
+    }
+}

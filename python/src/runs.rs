@@ -1,0 +1,169 @@
+//! Runs: made, followed, cancelled and resumed from Python.
+
+use crate::arrays::Array;
+use crate::errors::{IntoPython, to_python};
+use bioimage_engine::array::Cast;
+use bioimage_engine::op::Operation;
+use bioimage_engine::op::copy::Copy;
+use bioimage_engine::run::folder::Code;
+use bioimage_engine::run::live::RunView;
+use bioimage_engine::run::{Backend, Options, Output, Resume, Setup, registry, state_of};
+use bioimage_engine::{Error, Result};
+use pyo3::prelude::*;
+use serde::de::DeserializeOwned;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A run: led by this process, by another one, or by nobody any more.
+#[pyclass(frozen)]
+pub struct Run {
+    pub view: RunView,
+}
+
+/// A value from its name in the engine's own spelling.
+fn named<T: DeserializeOwned>(what: &str, name: &str) -> Result<T> {
+    serde_json::from_value(serde_json::Value::String(name.to_owned()))
+        .map_err(|error| Error::argument(format!("unknown {what} '{name}': {error}")))
+}
+
+#[pymethods]
+impl Run {
+    #[getter]
+    fn folder(&self) -> PathBuf {
+        self.view.folder.path().to_owned()
+    }
+
+    /// The request, as JSON.
+    fn request(&self, py: Python<'_>) -> PyResult<String> {
+        let request = self.view.folder.request().into_python(py)?;
+        serde_json::to_string(&request)
+            .map_err(|error| to_python(py, &Error::internal(error.to_string())))
+    }
+
+    /// `running`, `succeeded` and so on.
+    #[getter]
+    fn state(&self, py: Python<'_>) -> PyResult<&'static str> {
+        state_of(&self.view.folder).map(|state| state.as_str()).into_python(py)
+    }
+
+    /// Whether this process leads the run.
+    #[getter]
+    fn is_led_here(&self) -> bool {
+        self.view.run().is_some()
+    }
+
+    /// The summary that lists show, as JSON.
+    fn summary(&self, py: Python<'_>) -> PyResult<String> {
+        let summary = py.detach(|| registry::RunSummary::of(&self.view.folder)).into_python(py)?;
+        serde_json::to_string(&summary)
+            .map_err(|error| to_python(py, &Error::internal(error.to_string())))
+    }
+
+    /// Waits at most so many seconds for the end of a run that this process leads; the outcome as
+    /// JSON once there is one.
+    fn wait(&self, py: Python<'_>, seconds: f64) -> Option<String> {
+        let run = self.view.run()?;
+        let outcome = py.detach(|| run.wait_for(Duration::from_secs_f64(seconds)))?;
+        serde_json::to_string(&outcome).ok()
+    }
+
+    fn cancel(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.view.cancel()).into_python(py)
+    }
+
+    #[pyo3(signature = (*, workers=None, backend=None, budget=None, force=false, verify=false, program=None))]
+    fn resume(
+        &self,
+        py: Python<'_>,
+        workers: Option<u64>,
+        backend: Option<&str>,
+        budget: Option<u64>,
+        force: bool,
+        verify: bool,
+        program: Option<PathBuf>,
+    ) -> PyResult<()> {
+        let backend: Option<Backend> =
+            backend.map(|name| named("backend", name)).transpose().into_python(py)?;
+        let resume = Resume { backend, workers, budget, force, verify, program };
+        py.detach(|| self.view.resume(&resume)).into_python(py)?;
+        Ok(())
+    }
+}
+
+/// Starts a copy.
+#[pyfunction]
+#[pyo3(signature = (input, output, *, block_shape, mask, block_ids, backend, workers, cast, budget, retries, program, task_timeout, run_root, code))]
+#[allow(clippy::too_many_arguments, reason = "keywords on the Python side")]
+pub fn copy(
+    py: Python<'_>,
+    input: &Array,
+    output: &Array,
+    block_shape: Option<Vec<u64>>,
+    mask: Option<&Array>,
+    block_ids: Option<Vec<u64>>,
+    backend: &str,
+    workers: u64,
+    cast: &str,
+    budget: Option<u64>,
+    retries: u32,
+    program: Option<PathBuf>,
+    task_timeout: Option<f64>,
+    run_root: Option<PathBuf>,
+    code: &str,
+) -> PyResult<Run> {
+    let make = || -> Result<Setup> {
+        let copy = Copy { cast: named::<Cast>("cast", cast)? };
+        let sink = output
+            .sink
+            .clone()
+            .ok_or_else(|| Error::argument("the output is read-only").fix("Open it for writing."))?;
+        let defaults = Options::default();
+        Ok(Setup {
+            spec: copy.spec(),
+            operation: Arc::new(copy) as Arc<dyn Operation>,
+            inputs: vec![input.source.clone()],
+            outputs: vec![Output::Existing(sink)],
+            mask: mask.map(|mask| mask.source.clone()),
+            domain: None,
+            block_shape,
+            block_ids,
+            options: Options {
+                backend: named("backend", backend)?,
+                workers,
+                budget,
+                retries,
+                run_root: run_root.unwrap_or(defaults.run_root),
+                program,
+                task_timeout: task_timeout.map(Duration::from_secs_f64),
+            },
+            code: serde_json::from_str::<Code>(code)
+                .map_err(|error| Error::internal(format!("code of a request: {error}")))?,
+        })
+    };
+    let setup = make().into_python(py)?;
+    let run = py.detach(|| setup.prepare()?.start()).into_python(py)?;
+    Ok(Run { view: RunView::of(run) })
+}
+
+/// The runs on record, the latest first.
+#[pyfunction]
+pub fn list_runs(py: Python<'_>, root: Option<PathBuf>) -> Vec<Run> {
+    let root = root.unwrap_or_else(registry::default_root);
+    let folders = py.detach(|| registry::list(&root));
+    folders
+        .into_iter()
+        .filter_map(|summary| {
+            let folder = bioimage_engine::run::folder::RunFolder::open(&summary.folder).ok()?;
+            Some(Run { view: RunView::attached(folder) })
+        })
+        .collect()
+}
+
+/// The run with a name: its id, a beginning of it, its folder, or `last`.
+#[pyfunction]
+pub fn find_run(py: Python<'_>, root: Option<PathBuf>, name: &str) -> PyResult<Run> {
+    let root = root.unwrap_or_else(registry::default_root);
+    let folder = registry::find(&root, name).into_python(py)?;
+    Ok(Run { view: RunView::attached(folder) })
+}
