@@ -9,7 +9,7 @@ use bioimage_engine::source::memory::MemoryArray;
 use bioimage_engine::source::path::locate;
 use bioimage_engine::source::{Sink, Source, Spec};
 use numpy::npyffi::flags::{NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE};
-use numpy::{PyArray1, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ impl Array {
         let shape: Vec<u64> = array.shape().iter().map(|&n| n as u64).collect();
         let raw = array.as_array_ptr();
         // SAFETY: the pointer is that of a live numpy array, which `array` keeps alive.
-        let (flags, data) = unsafe { ((*raw).flags, (*raw).data.cast::<u8>()) };
+        let (flags, data) = unsafe { ((*raw).fields.flags, (*raw).fields.data.cast::<u8>()) };
         if flags & NPY_ARRAY_C_CONTIGUOUS == 0
             || flags & NPY_ARRAY_ALIGNED == 0
             || array.dtype().itemsize() != dtype.size()

@@ -11,8 +11,8 @@ use bioimage_engine::source::{Sink, Source};
 use bioimage_engine::{Error, Result};
 use pyo3::prelude::*;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A Python object with `text`, `run_started`, `run_ended` and `array`.
@@ -91,11 +91,9 @@ fn to_reply(py: Python<'_>, reply: command::Reply) -> PyResult<Reply> {
     Ok(match reply {
         command::Reply::Nothing => plain("nothing", String::new()),
         command::Reply::Text(text) => plain("text", text),
-        command::Reply::Value(value) => Reply {
-            html: value.html,
-            json: value.json.to_string(),
-            ..plain("value", value.text)
-        },
+        command::Reply::Value(value) => {
+            Reply { html: value.html, json: value.json.to_string(), ..plain("value", value.text) }
+        }
         command::Reply::Run(view) => {
             Reply { run: Some(Py::new(py, Run { view })?), ..plain("run", String::new()) }
         }
@@ -123,9 +121,14 @@ pub fn execute(
             drop(send.send(reply));
         })
         .map_err(|error| to_python(py, &Error::internal(format!("no thread: {error}"))))?;
+    let receive = Mutex::new(receive);
+    let wait = || {
+        let receive = receive.lock().unwrap_or_else(PoisonError::into_inner);
+        receive.recv_timeout(Duration::from_millis(50))
+    };
     let mut interrupted = None;
     let reply = loop {
-        match py.detach(|| receive.recv_timeout(Duration::from_millis(50))) {
+        match py.detach(wait) {
             Ok(reply) => break reply,
             Err(RecvTimeoutError::Disconnected) => {
                 break Err(Error::internal("a command ended without a reply"));

@@ -82,8 +82,9 @@ impl Source for ForeignArray {
                     (&self.object, region.start.clone(), region.end(), self.dtype.name()),
                 )
             };
-            let array = read()
-                .map_err(|error| from_python(py, &error, &format!("reading region {region} failed")))?;
+            let array = read().map_err(|error| {
+                from_python(py, &error, &format!("reading region {region} failed"))
+            })?;
             let untyped = array
                 .cast::<PyUntypedArray>()
                 .map_err(|_| Error::internal("a block read by Python is not an array"))?;
@@ -107,8 +108,9 @@ impl Sink for ForeignArray {
                 )?;
                 Ok(())
             };
-            write()
-                .map_err(|error| from_python(py, &error, &format!("writing region {region} failed")))
+            write().map_err(|error| {
+                from_python(py, &error, &format!("writing region {region} failed"))
+            })
         })?;
         Ok(block.byte_len() as u64)
     }

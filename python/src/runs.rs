@@ -114,10 +114,9 @@ pub fn copy(
 ) -> PyResult<Run> {
     let make = || -> Result<Setup> {
         let copy = Copy { cast: named::<Cast>("cast", cast)? };
-        let sink = output
-            .sink
-            .clone()
-            .ok_or_else(|| Error::argument("the output is read-only").fix("Open it for writing."))?;
+        let sink = output.sink.clone().ok_or_else(|| {
+            Error::argument("the output is read-only").fix("Open it for writing.")
+        })?;
         let defaults = Options::default();
         Ok(Setup {
             spec: copy.spec(),
