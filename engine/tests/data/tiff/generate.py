@@ -1,7 +1,7 @@
 """Writes the TIFF files of this folder, and what reading them must give, with tifffile.
 
-Run it with tifffile, imagecodecs and numpy installed; the files are committed, since tests need no Python.
-The value of a voxel follows from its index in C order (`values`), so that no second copy is kept.
+Run it with tifffile, imagecodecs and numpy installed; the files are committed, since tests need no
+Python. The value of a voxel follows from its index in C order (`values`): no second copy is kept.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ def values(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     index = np.arange(np.prod(shape), dtype=np.int64)
     number = (index * 7 + index // 13) % 251
     kind = np.dtype(dtype)
-    if kind == bool:
-        return (number % 3 == 0).reshape(shape)
+    if kind.kind == "b":
+        thirds: np.ndarray = number % 3 == 0
+        return thirds.reshape(shape)
     if kind.itemsize > 1:
         number = number + 256 * (index % 7)
     if kind.kind == "f":
@@ -63,10 +64,22 @@ def main() -> None:
     write("tiles-none", (2, 37, 45), "uint16", byteorder=">", **tiles)
     write("tiles-zlib", (2, 37, 45), "uint16", compression="zlib", predictor=True, **tiles)
     write("deflate-old-code", page, "uint8", compression="deflate", rowsperstrip=5)
-    rgb: dict[str, Any] = {"photometric": "rgb", "compression": "lzw", "predictor": True, "rowsperstrip": 8}
+    rgb: dict[str, Any] = {
+        "photometric": "rgb",
+        "compression": "lzw",
+        "predictor": True,
+        "rowsperstrip": 8,
+    }
     write("rgb-chunky", (2, 19, 21, 3), "uint8", metadata=None, **rgb)
     write("rgb-planar", (2, 3, 19, 21), "uint8", planarconfig="separate", metadata=None, **rgb)
-    write("rgb-planar-raw", (3, 19, 21), "uint16", photometric="rgb", planarconfig="separate", metadata=None)
+    write(
+        "rgb-planar-raw",
+        (3, 19, 21),
+        "uint16",
+        photometric="rgb",
+        planarconfig="separate",
+        metadata=None,
+    )
     write("shaped", (2, 1, 3, 8, 9), "uint8")
     write("shaped-truncated", (2, 3, 8, 9), "uint16", truncate=True, byteorder=">")
     write("shaped-1d", (23,), "int32", photometric=None)
