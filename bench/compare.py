@@ -57,6 +57,7 @@ def run(case: str, tool: str, folder: Path, *flags: str) -> dict[str, float] | N
         check=True,
         text=True,
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # progress bars
     )
     result: dict[str, float] | None = json.loads(done.stdout.splitlines()[-1])
     return result

@@ -4,7 +4,6 @@ Prints its seconds, without imports, and the process's peak memory as JSON.
 """
 
 import json
-import resource
 import shutil
 import sys
 import time
@@ -146,20 +145,26 @@ def prepare(case: str, tool: str, folder: Path) -> Callable[[], Any] | None:
             return tensorstore(case, source, target)
 
 
+def peak_memory() -> int:
+    """Largest resident memory so far; `getrusage` would count the parent's, too."""
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
 def main() -> None:
     case, tool, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     work = prepare(case, tool, folder)
     if work is None:
         print("null")
         return
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     begun = time.perf_counter()
     result = work()
     seconds = time.perf_counter() - begun
     if case == "to-numpy" and "--save" in sys.argv:
         np.save(folder / f"{tool}.npy", np.asarray(result))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"seconds": seconds, "peak": peak * 1024, "before": before * 1024}))
+    print(json.dumps({"seconds": seconds, "peak": peak_memory(), "before": before}))
 
 
 if __name__ == "__main__":

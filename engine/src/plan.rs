@@ -224,16 +224,22 @@ fn project_memory(input: &PlanInput, grid: &Grid) -> Result<Memory> {
             bytes_text(memory.budget)
         ),
     );
-    // Halving the longest axis, in whole write units, until the projection fits.
-    let mut smaller = grid.block_shape.clone();
+    // Halving, in whole write units, the axis along which that saves most, until the projection fits.
     let unit = |axis: usize| input.write_units.iter().map(|unit| unit.shape[axis]).fold(1, lcm);
+    let halved = |shape: &[u64], axis: usize| {
+        let mut half = shape.to_vec();
+        half[axis] = (shape[axis] / 2).div_ceil(unit(axis)) * unit(axis);
+        half
+    };
+    let mut smaller = grid.block_shape.clone();
     while project(&smaller).total > memory.budget {
-        let longest =
-            (0..smaller.len()).filter(|&a| smaller[a] > unit(a)).max_by_key(|&a| smaller[a]);
-        let Some(axis) = longest else {
+        let candidates = (0..smaller.len()).filter(|&axis| smaller[axis] > unit(axis));
+        let Some(best) =
+            candidates.map(|axis| halved(&smaller, axis)).min_by_key(|shape| project(shape).total)
+        else {
             return Err(error.fix("Use fewer workers, or raise the budget with --memory."));
         };
-        smaller[axis] = (smaller[axis] / 2).div_ceil(unit(axis)) * unit(axis);
+        smaller = best;
     }
     Err(error.fix(format!(
         "Use --block-shape {}, fewer workers, or raise the budget with --memory.",
