@@ -29,11 +29,12 @@ impl Operation for Nothing {
     }
 }
 
-fn main() {
+fn main() -> bioimage_engine::Result<()> {
     let workers = 2;
-    let mut rates: Vec<f64> = (0..5).map(|_| blocks_per_second(200_000, workers)).collect();
+    let mut rates =
+        (0..5).map(|_| blocks_per_second(200_000, workers)).collect::<Result<Vec<f64>, _>>()?;
     rates.sort_by(f64::total_cmp);
-    let (seconds, bytes) = plan(100);
+    let (seconds, bytes) = plan(100)?;
     println!(
         "{}",
         serde_json::json!({
@@ -45,9 +46,10 @@ fn main() {
             "plan_peak_memory": bytes,
         })
     );
+    Ok(())
 }
 
-fn blocks_per_second(blocks: u64, workers: u64) -> f64 {
+fn blocks_per_second(blocks: u64, workers: u64) -> bioimage_engine::Result<f64> {
     let array = Arc::new(MemoryArray::zeros(DType::U8, &[blocks]));
     let setup = Setup {
         operation: Arc::new(Nothing),
@@ -62,16 +64,16 @@ fn blocks_per_second(blocks: u64, workers: u64) -> f64 {
         code: Code::default(),
     };
     let begun = Instant::now();
-    let run = setup.prepare().and_then(|prepared| prepared.start()).unwrap();
+    let run = setup.prepare()?.start()?;
     let outcome = run.wait();
     assert_eq!(outcome.state, RunState::Succeeded, "{:?}", outcome.error);
     assert_eq!(outcome.counts.done, blocks);
-    blocks as f64 / begun.elapsed().as_secs_f64()
+    Ok(blocks as f64 / begun.elapsed().as_secs_f64())
 }
 
 /// Seconds to plan `edge`-cubed blocks and write the plan down, and the peak memory of the process,
 /// which is measured last for that reason.
-fn plan(edge: u64) -> (f64, u64) {
+fn plan(edge: u64) -> bioimage_engine::Result<(f64, u64)> {
     let array = ArrayShape { shape: vec![edge * 64; 3], dtype: DType::U8 };
     let begun = Instant::now();
     let plan = Plan::make(&PlanInput {
@@ -86,11 +88,11 @@ fn plan(edge: u64) -> (f64, u64) {
         workers: 2,
         backend: Backend::Subprocess,
         budget: 1 << 40,
-    })
-    .unwrap();
+    })?;
     assert_eq!(plan.grid.len(), edge.pow(3));
-    let text = serde_json::to_vec(&plan).unwrap();
+    let text = serde_json::to_vec(&plan)
+        .map_err(|error| bioimage_engine::Error::internal(error.to_string()))?;
     let seconds = begun.elapsed().as_secs_f64();
     assert!(!text.is_empty());
-    (seconds, peak_memory().unwrap_or(0))
+    Ok((seconds, peak_memory().unwrap_or(0)))
 }

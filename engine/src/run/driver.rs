@@ -4,6 +4,7 @@ use super::cancel::CancelToken;
 use super::folder::{Attempt, BlockSet, RunFolder};
 use super::lock::OutputLock;
 use super::monitor::{BlockState, Counts, Monitor};
+use super::process::{boot_id, host_name};
 use super::subprocess::Pool;
 use super::worker::Job;
 use super::{Backend, journal, threads};
@@ -203,7 +204,35 @@ fn drive(job: Job, lead: Lead, cancel: &CancelToken) -> Outcome {
     for lock in lead.locks {
         lock.release();
     }
+    if outcome.state == RunState::Succeeded {
+        note_when_durable(job, lead.attempt.number);
+    }
     outcome
+}
+
+/// Flushes the outputs and writes `durable.json`, behind the back of whoever waited for the run. If
+/// the process ends before that, nothing is lost unless the machine crashes, too; then the run is
+/// taken for interrupted.
+fn note_when_durable(job: Arc<Job>, attempt: u32) {
+    // Without a thread, or with a failed flush, the run just stays unconfirmed.
+    drop(std::thread::Builder::new().name("flush".into()).spawn(move || {
+        job.commit().and_then(|()| job.folder.write(DURABLE, &Durable { attempt }))
+    }));
+}
+
+const DURABLE: &str = "durable.json";
+
+/// The attempt whose output is known to be on stable storage.
+#[derive(Serialize, Deserialize)]
+struct Durable {
+    attempt: u32,
+}
+
+/// Whether a machine crash may have taken back what a run that succeeded has written.
+fn is_lost_in_crash(folder: &RunFolder, attempt: &Attempt) -> bool {
+    let same_host = attempt.driver.host == host_name();
+    let durable = folder.read::<Durable>(DURABLE).is_ok_and(|file| file.attempt == attempt.number);
+    same_host && attempt.driver.boot != boot_id() && !durable
 }
 
 /// When even the journals cannot be read, the run has failed for that reason.
@@ -337,7 +366,9 @@ pub fn state_of(folder: &RunFolder) -> Result<RunState> {
     if folder.file("outcome.json").is_file() {
         let outcome: Outcome = folder.read("outcome.json")?;
         if outcome.attempt == latest {
-            return Ok(outcome.state);
+            let lost = outcome.state == RunState::Succeeded
+                && is_lost_in_crash(folder, &folder.attempt(latest)?);
+            return Ok(if lost { RunState::Interrupted } else { outcome.state });
         }
     }
     if latest == 0 {
@@ -348,4 +379,45 @@ pub fn state_of(folder: &RunFolder) -> Result<RunState> {
         _ if folder.is_cancel_asked() => RunState::Cancelling,
         _ => RunState::Running,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::process::ProcessId;
+
+    #[test]
+    fn a_success_that_a_crash_may_have_taken_back_is_an_interrupted_run() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(root.path(), "copy", "abcdef").unwrap();
+        let attempt = |boot: String| Attempt {
+            number: 1,
+            backend: Backend::Local,
+            workers: 1,
+            budget: 1,
+            tasks: Vec::new(),
+            driver: ProcessId { boot, ..ProcessId::current() },
+            started: 0.0,
+            forced: Vec::new(),
+        };
+        let outcome = Outcome {
+            state: RunState::Succeeded,
+            attempt: 1,
+            counts: Counts::default(),
+            started: 0.0,
+            ended: 0.0,
+            read: 0,
+            written: 0,
+            peak_memory: None,
+            failed_blocks: Vec::new(),
+            error: None,
+        };
+        folder.write("outcome.json", &outcome).unwrap();
+        folder.write("attempts/1.json", &attempt(boot_id())).unwrap();
+        assert_eq!(state_of(&folder).unwrap(), RunState::Succeeded);
+        folder.write("attempts/1.json", &attempt("before the crash".into())).unwrap();
+        assert_eq!(state_of(&folder).unwrap(), RunState::Interrupted);
+        folder.write(DURABLE, &Durable { attempt: 1 }).unwrap();
+        assert_eq!(state_of(&folder).unwrap(), RunState::Succeeded);
+    }
 }

@@ -244,8 +244,8 @@ fn back_off(tried: u32) -> Duration {
 /// How often finished blocks are flushed to stable storage.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Flushes what journals say is done, in the background, until `finished` is set; then once more.
-/// One flush serves many blocks, and no worker waits for it.
+/// Flushes what journals say is done, in the background, until `finished` is set. One flush serves
+/// many blocks, and no worker waits for it: it may take long where others write to the same disk.
 ///
 /// # Errors
 /// As [`Job::commit`].
@@ -257,7 +257,9 @@ pub fn commit_in_background(
     let mut durable: Vec<u64> = vec![0; journals.len()];
     loop {
         finished.sleep(COMMIT_INTERVAL);
-        let last = finished.is_cancelled();
+        if finished.is_cancelled() {
+            return Ok(());
+        }
         let done: Vec<u64> = journals.iter().map(|journal| lock(journal).done_lines()).collect();
         if done != durable {
             job.commit()?;
@@ -265,9 +267,6 @@ pub fn commit_in_background(
                 lock(journal).write(&Event::Durable { done, time: now() })?;
             }
             durable = done;
-        }
-        if last {
-            return Ok(());
         }
     }
 }
