@@ -82,7 +82,8 @@ class Session:
     def close(self) -> None:
         """End the kernel."""
         self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
+        # Not at once: it removes what it built for Rust cells.
+        self.manager.shutdown_kernel()
 
     def run(self, code: str, timeout: float = CELL, **options: Any) -> Answer:
         """Run a cell to its end."""
