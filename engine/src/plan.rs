@@ -298,32 +298,6 @@ pub fn bytes_text(bytes: u64) -> String {
     format!("{value:.1} TB")
 }
 
-/// Reads a number of bytes such as `8G`, `512M`, `1.5GiB` or `1000000`.
-///
-/// # Errors
-/// `invalid-argument`.
-pub fn parse_bytes(text: &str) -> Result<u64> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => Some(1.0),
-        "k" | "kb" => Some(1e3),
-        "m" | "mb" => Some(1e6),
-        "g" | "gb" => Some(1e9),
-        "t" | "tb" => Some(1e12),
-        "kib" => Some(1024.0),
-        "mib" => Some(1024.0 * 1024.0),
-        "gib" => Some(1024.0 * 1024.0 * 1024.0),
-        _ => None,
-    };
-    match (number.parse::<f64>(), factor) {
-        (Ok(number), Some(factor)) if number > 0.0 => Ok((number * factor) as u64),
-        _ => Err(Error::argument(format!("'{text}' is not an amount of memory"))
-            .fix("Write a number and a unit, for example 8G or 512M.")),
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;

@@ -1,5 +1,7 @@
 //! Runs on threads, through the engine's public interface, with operations that misbehave on demand.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use bioimage_engine::array::Array;
 use bioimage_engine::dtype::DType;
 use bioimage_engine::grid::Region;

@@ -1,6 +1,8 @@
 """Copy: block by block, or at once where nothing asks for blocks."""
 
 import json
+import os
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +12,7 @@ from bioimage_rs import _native
 from bioimage_rs._progress import showing
 from bioimage_rs.errors import BioimageError, RunnerError
 from bioimage_rs.runner import RunnerConfig, get_runner
-from bioimage_rs.runs import Run, find_program, finish, run_root
+from bioimage_rs.runs import Run, find_program, finish
 from bioimage_rs.sources import ArraySource, Source, SourceLike, as_source, engine_array
 
 
@@ -26,8 +28,9 @@ def copy(
     block_ids: Sequence[int] | None = None,
     resume_from: str | None = None,
     cast: str = "wrapping",
-    memory: int | None = None,
+    memory: int | str | None = None,
     retries: int = 3,
+    **new_output: Any,
 ) -> SourceLike:
     """Copy an array into another grid, codec or data type.
 
@@ -61,10 +64,13 @@ def copy(
         Bytes that may be used; what is available by default.
     retries
         How often a block is tried again after a failure that may pass.
+    new_output
+        With paths as input and output, what `bp copy` takes for a new array: `chunks`, `shards`,
+        `codec`, `dtype`, `roi`, `overwrite`.
 
     Returns
     -------
-    The object that was passed as output, or the new array.
+    The object that was passed as output, or the new array; with an output path, that array opened.
 
     Raises
     ------
@@ -84,6 +90,25 @@ def copy(
     >>> bool((out == data).all())
     True
     """
+    if isinstance(output, str | os.PathLike):
+        return _copy_to_path(
+            input,
+            output,
+            {
+                "block_shape": block_shape,
+                "workers": num_workers,
+                "backend": job_type,
+                "mask": mask,
+                "cast": cast,
+                "memory": memory,
+                "retries": retries,
+                **new_output,
+            },
+        )
+    if new_output:
+        raise TypeError(
+            f"copy() takes {sorted(new_output)} only with a path as output, where a new array is made"
+        )
     runner = get_runner(job_type, job_config)
     local = runner.job_type == "local"
     if resume_from is not None and block_ids is not None:
@@ -105,7 +130,7 @@ def copy(
         result = np.zeros(source.shape, source.dtype)
     target = as_source(result)
     if resume_from is not None:
-        run = Run(_native.find_run(None, str(resume_from)))
+        run = Run(_native.find_run(str(resume_from)))
         run.resume(num_workers=num_workers, backend=runner.job_type)
         return result
     mask_source = None if mask is None else as_source(mask)
@@ -131,11 +156,11 @@ def copy(
         backend=runner.job_type,
         workers=num_workers,
         cast=cast,
-        budget=memory,
+        budget=None if memory is None else int(memory),
         retries=retries,
         program=find_program(),
         task_timeout=runner.config.task_timeout,
-        run_root=runner.config.tmp_root or run_root(),
+        run_root=runner.config.tmp_root,
         code=json.dumps(_code(num_workers, runner.job_type, block_shape)),
     )
     run = Run(native)
@@ -148,6 +173,29 @@ def copy(
         message = f"{len(bad_ids)} block(s) failed in 'copy': {bad_ids[:10]}. First error: "
         raise RunnerError(message + "IndexError('block_id is out of range')", bad_ids)
     return result
+
+
+def _copy_to_path(input: SourceLike, output: Any, options: dict[str, Any]) -> SourceLike:  # noqa: A002
+    """What `bp copy` does, which makes the output where it is missing."""
+    from bioimage_rs._magic import command
+    from bioimage_rs.sources import open_source
+
+    arrays = {"input": input, "mask": options["mask"]}
+    names = {
+        name: os.fspath(array) if isinstance(array, str | os.PathLike) else name
+        for name, array in arrays.items()
+        if array is not None
+    }
+    words = ["copy", names["input"], os.fspath(output)]
+    for name, value in options.items():
+        text = names.get(name, value)
+        if text is None or text is False:
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if text is not True:
+            words.append(",".join(map(str, text)) if isinstance(text, tuple | list) else str(text))
+    command(shlex.join(words), arrays)
+    return open_source(output, mode="r+")
 
 
 def _finish_direct(run: Run) -> None:

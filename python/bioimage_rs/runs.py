@@ -153,11 +153,6 @@ def find_program() -> str | None:
     return str(program) if program.exists() else None
 
 
-def run_root() -> str | None:
-    """The folder of run folders that the environment names; the engine's own by default."""
-    return os.environ.get("BIOIMAGE_RS_RUN_ROOT")
-
-
 def finish(run: Run) -> dict[str, Any]:
     """Wait for a run, and turn its failure into an exception.
 
@@ -224,7 +219,7 @@ def raise_for(run: Run, outcome: dict[str, Any]) -> None:
 
 def runs() -> list[Run]:
     """Return the runs on record, the latest first."""
-    return [Run(native) for native in _native.list_runs(run_root())]
+    return [Run(native) for native in _native.list_runs()]
 
 
 def attach(name: str | os.PathLike[str]) -> Run:
@@ -240,4 +235,4 @@ def attach(name: str | os.PathLike[str]) -> Run:
     LookupError
         If there is none, or more than one.
     """
-    return Run(_native.find_run(run_root(), os.fspath(name)))
+    return Run(_native.find_run(os.fspath(name)))

@@ -3,6 +3,7 @@
 use crate::arrays::Array;
 use crate::errors::{IntoPython, to_python};
 use bioimage_engine::array::Cast;
+use bioimage_engine::config::Config;
 use bioimage_engine::op::Operation;
 use bioimage_engine::op::copy::Copy;
 use bioimage_engine::run::folder::Code;
@@ -117,7 +118,10 @@ pub fn copy(
         let sink = output.sink.clone().ok_or_else(|| {
             Error::argument("the output is read-only").fix("Open it for writing.")
         })?;
-        let defaults = Options::default();
+        let run_root = match run_root {
+            Some(root) => root,
+            None => Config::load()?.run_root(),
+        };
         Ok(Setup {
             spec: copy.spec(),
             operation: Arc::new(copy) as Arc<dyn Operation>,
@@ -132,7 +136,7 @@ pub fn copy(
                 workers,
                 budget,
                 retries,
-                run_root: run_root.unwrap_or(defaults.run_root),
+                run_root,
                 program,
                 task_timeout: task_timeout.map(Duration::from_secs_f64),
             },
@@ -147,22 +151,22 @@ pub fn copy(
 
 /// The runs on record, the latest first.
 #[pyfunction]
-pub fn list_runs(py: Python<'_>, root: Option<PathBuf>) -> Vec<Run> {
-    let root = root.unwrap_or_else(registry::default_root);
+pub fn list_runs(py: Python<'_>) -> PyResult<Vec<Run>> {
+    let root = Config::load().into_python(py)?.run_root();
     let folders = py.detach(|| registry::list(&root));
-    folders
+    Ok(folders
         .into_iter()
         .filter_map(|summary| {
             let folder = bioimage_engine::run::folder::RunFolder::open(&summary.folder).ok()?;
             Some(Run { view: RunView::attached(folder) })
         })
-        .collect()
+        .collect())
 }
 
 /// The run with a name: its id, a beginning of it, its folder, or `last`.
 #[pyfunction]
-pub fn find_run(py: Python<'_>, root: Option<PathBuf>, name: &str) -> PyResult<Run> {
-    let root = root.unwrap_or_else(registry::default_root);
+pub fn find_run(py: Python<'_>, name: &str) -> PyResult<Run> {
+    let root = Config::load().into_python(py)?.run_root();
     let folder = registry::find(&root, name).into_python(py)?;
     Ok(Run { view: RunView::attached(folder) })
 }

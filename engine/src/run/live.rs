@@ -213,7 +213,7 @@ impl LiveView {
         let budget = match content.get("memory") {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) if text.trim().is_empty() => None,
-            Some(Value::String(text)) => Some(crate::plan::parse_bytes(text)?),
+            Some(Value::String(text)) => Some(crate::config::parse_bytes(text)?),
             Some(value) => value.as_u64(),
         };
         let workers = content.get("workers").and_then(Value::as_u64);
