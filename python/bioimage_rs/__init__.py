@@ -30,7 +30,7 @@ __all__ = [
     "to_roi",
 ]
 
-# What needs IPython or anywidget is imported when it is asked for: scripts and workers start quickly.
+# What needs IPython or anywidget is imported when it is asked for, so that scripts start quickly.
 _LATER = {
     "RunProgress": "bioimage_rs._widgets",
     "command": "bioimage_rs._magic",

@@ -34,8 +34,8 @@ def copy(
 ) -> SourceLike:
     """Copy an array into another grid, codec or data type.
 
-    Every voxel as it is. Halo: none. Memory: a worker holds its block, once more in the output's data
-    type where that differs, and one write unit (chunk or shard) twice while it is written.
+    Every voxel as it is. Halo: none. Memory: a worker holds its block, once more in the output's
+    data type where that differs, and one write unit (chunk or shard) twice while it is written.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def copy(
         )
     if new_output:
         raise TypeError(
-            f"copy() takes {sorted(new_output)} only with a path as output, where a new array is made"
+            f"copy() takes {sorted(new_output)} only with a path as output: for a new array"
         )
     runner = get_runner(job_type, job_config)
     local = runner.job_type == "local"
@@ -115,8 +115,8 @@ def copy(
         raise ValueError("Pass either 'resume_from' or 'block_ids', not both.")
     if resume_from is not None and local:
         raise ValueError(
-            "resume_from is only valid for distributed backends (subprocess/slurm); the local runner "
-            "keeps no temp folder. Re-run the operation in-process instead (optionally with "
+            "resume_from is only valid for distributed backends (subprocess/slurm); the local "
+            "runner keeps no temp folder. Re-run the operation in-process instead (optionally with "
             "block_ids=err.failed_block_ids for a subset)."
         )
     source = as_source(input)
@@ -228,8 +228,8 @@ def _check_blocked(
     if block_shape is None:
         if source.chunks is None:
             raise ValueError(
-                "block_shape is required for block-wise processing of an unchunked array (the source "
-                "has no chunks to derive it from)."
+                "block_shape is required for block-wise processing of an unchunked array (the "
+                "source has no chunks to derive it from)."
             )
         block_shape = source.chunks
     if mask is not None and mask.shape != source.shape:
@@ -239,8 +239,8 @@ def _check_blocked(
         )
     if target.shape != source.shape:
         raise ValueError(
-            f"Output shape {target.shape} is incompatible with the domain shape {source.shape}: its "
-            "trailing dimensions must match the domain."
+            f"Output shape {target.shape} is incompatible with the domain shape {source.shape}: "
+            "its trailing dimensions must match the domain."
         )
     if len(block_shape) != source.ndim:
         raise ValueError("block_shape length must match roi_begin length")
@@ -252,8 +252,9 @@ def _check_blocked(
         if any(block % chunk for block, chunk in pairs):
             safe = tuple(-(-b // c) * c for b, c in zip(block_shape, chunks, strict=True))
             raise ValueError(
-                f"Unsafe block shape for writing: {tuple(block_shape)} is not a multiple of the output "
-                f"(spatial) chunk shape {chunks}. Blocks would share chunks; use for example {safe}."
+                f"Unsafe block shape for writing: {tuple(block_shape)} is not a multiple of the "
+                f"output (spatial) chunk shape {chunks}. Blocks would share chunks; for example "
+                f"{safe}."
             )
     return tuple(block_shape)
 

@@ -108,26 +108,29 @@ def command(line: str, variables: dict[str, Any] | None = None) -> Run | Value |
 def bp_magic(line: str, cell: str | None = None) -> Run | Value | None:
     """Run `bp` commands: `%bp copy in.tif out.zarr`, or several lines below `%%bp`.
 
-    A variable that holds an array may stand where a path may; `{expression}` and `$name` are replaced
-    first. `%bp help` lists the verbs.
+    A variable that holds an array may stand where a path may; `{expression}` and `$name` are
+    replaced first. `%bp help` lists the verbs.
     """
     shell = InteractiveShell.instance()
     lines = [line] if line.strip() or cell is None else []
     if cell is not None:
-        lines += [shell.var_expand(one, depth=1) for one in cell.splitlines()]
-    result: Run | Value | str | None = None
+        expand: Any = shell.var_expand
+        lines += [expand(one, depth=1) for one in cell.splitlines()]
+    result: Run | Value | None = None
     for one in lines:
         text = one.strip()
         if cell is not None and (not text or text.startswith("#")):
             continue
         try:
-            result = command(text.removeprefix("%bp ").removeprefix("bp "), shell.user_ns)
+            answer = command(text.removeprefix("%bp ").removeprefix("bp "), shell.user_ns)
         except BioimageError as error:
             error._brief = True
             raise
-        if isinstance(result, str):
-            sys.stdout.write(result.rstrip("\n") + "\n")
+        if isinstance(answer, str):
+            sys.stdout.write(answer.rstrip("\n") + "\n")
             result = None
+        else:
+            result = answer
     return result
 
 
@@ -150,7 +153,7 @@ def _help(lines: list[str]) -> list[str]:
     return lines
 
 
-def load_ipython_extension(shell: InteractiveShell) -> None:
+def load_ipython_extension(shell: Any) -> None:
     """`%load_ext bioimage_rs`."""
     shell.register_magic_function(bp_magic, "line_cell", "bp")
     shell.set_hook("complete_command", _complete, str_key="%bp")

@@ -17,7 +17,7 @@ class Array:
     def memory(array: np.ndarray, dtype: str) -> Array: ...
     @staticmethod
     def foreign(
-        object: Any,
+        object: Any,  # noqa: A002
         shape: Sequence[int],
         dtype: str,
         chunks: Sequence[int] | None,
@@ -88,7 +88,7 @@ class Reply:
     def run(self) -> Run | None: ...
 
 def copy(
-    input: Array,
+    input: Array,  # noqa: A002
     output: Array,
     *,
     block_shape: Sequence[int] | None,

@@ -1,4 +1,4 @@
-"""Shows a run while it goes: the live view in a notebook, a line in a terminal, nothing elsewhere."""
+"""Shows a run while it goes: the live view in a notebook, a line in a terminal, else nothing."""
 
 import json
 import sys

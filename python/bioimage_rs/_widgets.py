@@ -18,7 +18,7 @@ _ASSETS = Path(__file__).parent / "widgets"
 _INTERVAL = 0.25
 
 
-class RunProgress(anywidget.AnyWidget):  # type: ignore[misc]
+class RunProgress(anywidget.AnyWidget):
     """A run, block by block, while it goes and afterwards.
 
     Parameters
@@ -100,7 +100,8 @@ class NotebookView(View):
         self._widget = RunProgress(run)
         run._shown = True
         data, metadata = self._widget._repr_mimebundle_()
-        self._handle: Any = display(data, metadata=metadata, raw=True, display_id=True)
+        show: Any = display
+        self._handle: Any = show(data, metadata=metadata, raw=True, display_id=True)
 
     def end(self) -> None:
         self._widget.last_look()

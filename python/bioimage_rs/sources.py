@@ -120,22 +120,28 @@ class ArraySource(Source):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Extents, slowest axis first."""
         return tuple(int(extent) for extent in self.array.shape)
 
     @property
     def dtype(self) -> np.dtype:
-        return np.dtype(self.array.dtype)
+        """Data type of the voxels."""
+        dtype: np.dtype = np.dtype(self.array.dtype)
+        return dtype
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
+        """What is read at once."""
         return _grid(getattr(self.array, "chunks", None), self.shape)
 
     @property
     def shards(self) -> tuple[int, ...] | None:
+        """What is written at once, where that is more than a chunk."""
         return _grid(getattr(self.array, "shards", None), self.shape)
 
     @property
     def writable(self) -> bool:
+        """Whether regions can be written."""
         if isinstance(self.array, np.ndarray):
             return bool(self.array.flags.writeable)
         return hasattr(type(self.array), "__setitem__") and not getattr(
@@ -178,7 +184,7 @@ class ArraySource(Source):
 
 
 class FileSource(ArraySource):
-    """An array in a file, opened by `open_source`; read by the engine where it knows the format."""
+    """An array in a file, opened by `open_source`; the engine reads it if it knows the format."""
 
     def __init__(
         self,
@@ -206,6 +212,7 @@ class FileSource(ArraySource):
 
     @property
     def writable(self) -> bool:
+        """Whether regions can be written."""
         return self._writable
 
     def _setitem(self, roi: tuple[slice, ...], value: np.ndarray) -> None:
@@ -313,7 +320,7 @@ def open_source(
     Parameters
     ----------
     path
-        A Zarr store (`.zarr`), a TIFF stack, a folder or glob of TIFF slices, or an HDF5 or N5 file.
+        A Zarr store (`.zarr`), a TIFF stack, a folder or glob of TIFF slices, an HDF5 or N5 file.
     internal_path
         The array inside a container.
     format
@@ -352,9 +359,7 @@ def open_source(
             raise ValueError("This format holds multiple arrays; pass 'internal_path' to name one.")
         array, inner = _open_with_python(name, place, internal_path, mode, kwargs), internal_path
     else:
-        raise ValueError(
-            f"Unknown or unavailable format '{name}'. Use one of zarr, tif, hdf5, n5."
-        )
+        raise ValueError(f"Unknown or unavailable format '{name}'. Use one of zarr, tif, hdf5, n5.")
     return FileSource(
         array,
         path=place,

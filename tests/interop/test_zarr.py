@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorstore as ts
 import zarr
+from numcodecs import BZ2, LZ4, Blosc, GZip, Zlib, Zstd
 from shell import Bp
-from numcodecs import LZ4, BZ2, Blosc, GZip, Zlib, Zstd
 from zarr.codecs import (
     BloscCodec,
     BytesCodec,
@@ -28,6 +28,7 @@ SHAPE, CHUNKS = (13, 17, 11), (4, 8, 5)
 def values(dtype: str, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
     """Values that fill the type's range, with gaps of zeros."""
     rng = np.random.default_rng(5)
+    data: np.ndarray
     kind = np.dtype(dtype)
     if kind.kind == "b":
         data = rng.random(shape) < 0.5
@@ -95,9 +96,7 @@ V2: list[dict[str, Any]] = [
 @pytest.mark.parametrize(
     ("version", "options"), [(3, options) for options in V3] + [(2, options) for options in V2]
 )
-def test_what_zarr_python_writes(
-    bp: Bp, dtype: str, version: int, options: dict[str, Any]
-) -> None:
+def test_what_zarr_python_writes(bp: Bp, dtype: str, version: int, options: dict[str, Any]) -> None:
     data = values(dtype)
     array = zarr.create_array(
         bp.home / "in.zarr",

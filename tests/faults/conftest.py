@@ -1,4 +1,4 @@
-"""Fixtures that several folders share."""
+"""The user that faults happen to."""
 
 from pathlib import Path
 
