@@ -1,5 +1,6 @@
 """Driving `bp` as a user of a shell does, and reading run folders as any tool may."""
 
+import contextlib
 import json
 import os
 import signal
@@ -132,7 +133,8 @@ class RunFolder:
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kill a process and all its children, as a crash or an impatient user would."""
-    os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 

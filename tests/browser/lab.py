@@ -306,6 +306,10 @@ class Notebook:
         return saved
 
 
+# JupyterLab asks the kernel's debugger for its state, and complains when a restart is quicker.
+LAB_ITSELF = ("Could not restore the debugger state: Canceled future",)
+
+
 class Console:
     """Every error that a page reports: logged, thrown, or answered by the server."""
 
@@ -316,7 +320,7 @@ class Console:
         page.on("response", self._answered)
 
     def _logged(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
+        if message.type == "error" and not message.text.startswith(LAB_ITSELF):
             place = message.location
             self.errors.append(f"{message.text} ({place.get('url')}:{place.get('lineNumber')})")
 
