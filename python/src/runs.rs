@@ -73,6 +73,7 @@ impl Run {
         py.detach(|| self.view.cancel()).into_python(py)
     }
 
+    #[allow(clippy::too_many_arguments, reason = "keywords on the Python side")]
     #[pyo3(signature = (*, workers=None, backend=None, budget=None, force=false, verify=false, program=None))]
     fn resume(
         &self,
