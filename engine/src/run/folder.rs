@@ -115,7 +115,8 @@ impl RunFolder {
     /// # Errors
     /// `write-failed` and the like.
     pub fn create(root: &Path, operation: &str, id: &str) -> Result<Self> {
-        let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+        // Thousandths of a second keep runs of a script in their order.
+        let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ");
         let path = root.join(format!("{time}-{operation}-{id}"));
         RunFolder { path, _ephemeral: None }.with_subfolders()
     }
