@@ -1,6 +1,5 @@
 """Every notebook runs from top to bottom with its own kernel, and its comparisons hold."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,7 @@ COMPARISONS = {"quickstart-python": ("True", 3), "quickstart-rust": ("true", 2)}
 def test_notebook(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     shutil.copytree(NOTEBOOKS / "data", tmp_path / "data")
-    text = (NOTEBOOKS / f"{name}.ipynb").read_text()
-    notebook: Any = nbformat.from_dict(json.loads(text))  # type: ignore[no-untyped-call]
+    notebook: Any = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)  # type: ignore[no-untyped-call]
     resources = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=300, resources=resources).execute()
     results = [
