@@ -38,8 +38,11 @@ def take(notebook: Path, picture: Path) -> None:
         opened = lab.show(page, notebook.resolve())
         opened.run_all(timeout=600)
         widget = page.locator(WIDGET).first
-        widget.scroll_into_view_if_needed()
-        widget.screenshot(path=picture)
+        # The view replaces itself with its last state, so it is never "stable" as playwright wants.
+        widget.evaluate("element => element.scrollIntoView({block: 'center'})")
+        page.wait_for_timeout(1000)
+        box = widget.bounding_box()
+        page.screenshot(path=picture, clip=box)  # type: ignore[arg-type]
         if console.errors:
             raise SystemExit("errors in the page's console:\n" + "\n".join(console.errors))
 

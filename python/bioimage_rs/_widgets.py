@@ -45,6 +45,15 @@ class RunProgress(anywidget.AnyWidget):
         self._thread: threading.Thread | None = None
         self._follow()
 
+    def open(self) -> None:
+        """Open the comm, so that what the widget asks reaches a shell that is not busy."""
+        super().open()
+        comm: Any = self.comm
+        # The front end addresses a subshell, which serves while a cell runs. ipykernel 7.4 sends
+        # the message to the shell of the last update instead: that of the cell that runs.
+        if hasattr(comm, "_reply_subshell_for"):
+            comm._reply_subshell_for = lambda _data, addressed: addressed
+
     def _follow(self) -> None:
         """Follow the run on a thread until it is over."""
         if self._thread is None or not self._thread.is_alive():

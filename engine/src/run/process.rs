@@ -58,10 +58,44 @@ pub fn user_name() -> String {
 
 /// Largest memory that this process has had resident so far, in bytes.
 pub fn peak_memory() -> Option<u64> {
+    memory_of_status("VmHWM:")
+}
+
+fn memory_of_status(field: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kilobytes * 1024)
+}
+
+/// The memory that a run needs at most, of a process that may hold other things, too.
+pub struct MemoryGauge {
+    held_before: u64,
+    peak_before: u64,
+}
+
+impl MemoryGauge {
+    /// Counts all of the process: it does nothing but this run.
+    pub fn whole_process() -> Self {
+        MemoryGauge { held_before: 0, peak_before: 0 }
+    }
+
+    /// Counts what is added from now on: a notebook's process holds data of its own.
+    pub fn from_now() -> Self {
+        // Makes the peak start anew. Where that is not allowed, only a higher peak tells anything.
+        let _ = std::fs::write("/proc/self/clear_refs", "5");
+        MemoryGauge {
+            held_before: memory_of_status("VmRSS:").unwrap_or(0),
+            peak_before: peak_memory().unwrap_or(0),
+        }
+    }
+
+    /// The most so far, in bytes, where it is known.
+    pub fn peak(&self) -> Option<u64> {
+        let peak = peak_memory()?;
+        let known = peak > self.peak_before || self.peak_before <= self.held_before;
+        known.then(|| peak.saturating_sub(self.held_before))
+    }
 }
 
 /// Memory of this machine that a run may use: what is available now, or the limit of the control

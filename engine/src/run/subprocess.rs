@@ -5,6 +5,7 @@ use super::cancel::CancelToken;
 use super::folder::{Attempt, BlockSet, RunFolder};
 use super::journal::{Event, Journal, now, parse};
 use super::lock::OutputLock;
+use super::process::MemoryGauge;
 use super::worker::{Job, Orders, commit_in_background, work};
 use crate::error::{Error, Kind, Result};
 use std::collections::{BTreeMap, VecDeque};
@@ -273,6 +274,7 @@ pub fn work_as_process(folder: &Path, task: usize, attempt: u32, launch: u32) ->
         dealt_with: Some(&dealt_with),
         clean: attempt > 1 || launch > 0,
         cancel: &cancel,
+        memory: &MemoryGauge::whole_process(),
     };
     let blocks =
         groups.iter().flat_map(|group| job.plan.ownership.blocks_of(&job.plan.grid, group));

@@ -3,6 +3,7 @@
 use super::cancel::CancelToken;
 use super::folder::{Attempt, BlockSet};
 use super::journal::Journal;
+use super::process::MemoryGauge;
 use super::worker::{Job, Orders, commit_in_background, work};
 use crate::error::{Error, Result};
 use std::sync::Mutex;
@@ -26,6 +27,7 @@ pub fn run(
             Journal::create(&path).map(Mutex::new)
         })
         .collect::<Result<Vec<_>>>()?;
+    let memory = &MemoryGauge::from_now();
     job.set_held_memory();
     let next = SharedGroups::new(attempt);
     let finished = CancelToken::new();
@@ -39,7 +41,7 @@ pub fn run(
                     let blocks = std::iter::from_fn(|| next.take())
                         .flat_map(|group| job.plan.ownership.blocks_of(&job.plan.grid, group));
                     let clean = attempt.number > 1;
-                    let orders = Orders { todo, dealt_with: None, clean, cancel };
+                    let orders = Orders { todo, dealt_with: None, clean, cancel, memory };
                     let result = work(job, blocks, &orders, journal);
                     if result.is_err() {
                         cancel.cancel();

@@ -3,6 +3,7 @@
 use super::cancel::CancelToken;
 use super::folder::{BlockSet, Request, RunFolder};
 use super::journal::{Event, Journal, now};
+use super::process::MemoryGauge;
 use crate::array::{Array, Cast};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, RetryClass};
@@ -154,6 +155,8 @@ pub struct Orders<'a> {
     pub clean: bool,
     /// Asks to stop.
     pub cancel: &'a CancelToken,
+    /// Measures the memory that the work takes.
+    pub memory: &'a MemoryGauge,
 }
 
 impl Orders<'_> {
@@ -184,7 +187,7 @@ pub fn work(
         }
         announced = attempt_block(job, block, orders, journal, || blocks.peek().copied())?;
     }
-    lock(journal).write(&Event::End { time: now(), peak_memory: super::process::peak_memory() })
+    lock(journal).write(&Event::End { time: now(), peak_memory: orders.memory.peak() })
 }
 
 /// Tries a block until it is done, fails for good or is given up. Returns the block that was

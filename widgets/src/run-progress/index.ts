@@ -197,9 +197,7 @@ class RunProgress {
         },
         silent: () => {
           this.asking = false;
-          const { status } = this;
-          const wanted = status === undefined || (isActive(status.state) && this.cells.attempt < status.attempt);
-          if (wanted) this.askForCells(2 * patience);
+          if (this.cells.attempt < (this.status?.attempt ?? 1)) this.askForCells(2 * patience);
         },
       },
       patience,

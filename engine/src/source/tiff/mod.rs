@@ -18,6 +18,7 @@ mod page;
 mod series;
 mod shaped;
 mod slices;
+mod turns;
 mod units;
 
 use super::{Metadata, Source, Spec};
@@ -31,6 +32,7 @@ use ifd::Directory;
 use page::{Page, PageFormat};
 use series::{Extent, Series, check_same, read_series};
 use std::path::{Path, PathBuf};
+use turns::Turns;
 
 /// Held until somebody says how much: a few pages, so that single slices are read fast.
 const HELD_BY_DEFAULT: u64 = 64 << 20;
@@ -46,6 +48,7 @@ pub struct TiffStack {
     images_per_page: u64,
     layout: Layout,
     cache: Cache,
+    turns: Turns,
 }
 
 /// Which axes of the array are those of one image. The others lead, and number the images.
@@ -107,6 +110,7 @@ impl TiffStack {
             shape,
             layout,
             cache: Cache::new(HELD_BY_DEFAULT),
+            turns: Turns::default(),
         })
     }
 
@@ -427,9 +431,12 @@ impl Source for TiffStack {
             return Ok(block);
         }
         let outer = self.layout.outer;
-        for (position, out) in (0u64..).zip(block.bytes_mut().chunks_exact_mut(image_len)) {
+        let turn = self.turns.take();
+        let bytes = block.bytes_mut();
+        for number in turn.order(bytes.len() / image_len) {
+            let out = &mut bytes[number * image_len..][..image_len];
             // The position in the region as an index along each leading axis, the last fastest.
-            let (mut image, mut step, mut rest) = (0, 1, position);
+            let (mut image, mut step, mut rest) = (0, 1, number as u64);
             for axis in (0..outer).rev() {
                 image += (region.start[axis] + rest % region.shape[axis]) * step;
                 rest /= region.shape[axis];
