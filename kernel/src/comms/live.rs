@@ -121,8 +121,11 @@ impl Follower {
         for message in self.live.receive(content) {
             self.comms.custom(&parent, &self.model, message.content, message.buffers);
         }
-        // The request may have set the run going again.
-        self.finished = false;
+        // These may set the run going again. The others must not: the end of a run is displayed
+        // anew, and each new display asks for the cells.
+        if matches!(content["type"].as_str(), Some("cancel" | "retry" | "resume")) {
+            self.finished = false;
+        }
     }
 
     fn tell(&mut self, tick: Tick) {
