@@ -283,6 +283,7 @@ class Notebook:
         )
         light = str("Light" in name).lower()
         self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
     def cell(self, index: int) -> Locator:
         """Return a cell, with its input and its outputs."""

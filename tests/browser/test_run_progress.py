@@ -145,6 +145,7 @@ def test_failures_and_their_log(
     expect(details).to_contain_text("16:24,0:64,0:64")
     expect(details.locator("tbody tr").first).to_contain_text("failed")
     expect(details.locator(".bp-why")).to_contain_text("does not decode")
+    expect(details.locator(".bp-log")).to_contain_text("block 8 [16:24,0:64,0:64] failed")
 
     for theme in ("JupyterLab Dark", "JupyterLab Light"):
         notebook.theme(theme)

@@ -279,7 +279,10 @@ fn all_logs(folder: &RunFolder) -> Result<Reply> {
         json.insert(name, content.into());
     }
     if text.is_empty() {
-        text = format!("the workers of run {} printed nothing", folder.request()?.id);
+        text = format!(
+            "the workers of run {} printed nothing, and no block failed",
+            folder.request()?.id
+        );
     }
     Ok(Reply::Value(Value { text: text.trim_end().to_owned(), html: None, json: json.into() }))
 }

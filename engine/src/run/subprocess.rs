@@ -6,7 +6,7 @@ use super::folder::{Attempt, BlockSet, RunFolder};
 use super::journal::{Event, Journal, now, parse};
 use super::lock::OutputLock;
 use super::process::MemoryGauge;
-use super::worker::{Job, Orders, commit_in_background, work};
+use super::worker::{Job, Orders, append, commit_in_background, work};
 use crate::error::{Error, Kind, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -121,7 +121,7 @@ impl Pool {
         let name = task_name(launch.task, launch.launch);
         let log = |stream| {
             let path = self.folder.log(&name, self.attempt, stream);
-            File::create(&path).map_err(|error| Error::write(&path, &error))
+            append(&path).map_err(|error| Error::write(&path, &error))
         };
         Command::new(&self.program)
             .arg("worker")
@@ -275,6 +275,7 @@ pub fn work_as_process(folder: &Path, task: usize, attempt: u32, launch: u32) ->
         clean: attempt > 1 || launch > 0,
         cancel: &cancel,
         memory: &MemoryGauge::whole_process(),
+        log: job.folder.log(&task_name(task, launch), attempt, "err"),
     };
     let blocks =
         groups.iter().flat_map(|group| job.plan.ownership.blocks_of(&job.plan.grid, group));

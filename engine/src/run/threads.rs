@@ -35,13 +35,15 @@ pub fn run(
         let committer = scope.spawn(|| commit_in_background(job, &journals, &finished));
         let threads: Vec<_> = journals
             .iter()
-            .map(|journal| {
+            .zip(0u64..)
+            .map(|(journal, worker)| {
                 let next = &next;
+                let log = job.folder.log(&worker.to_string(), attempt.number, "err");
                 scope.spawn(move || {
                     let blocks = std::iter::from_fn(|| next.take())
                         .flat_map(|group| job.plan.ownership.blocks_of(&job.plan.grid, group));
                     let clean = attempt.number > 1;
-                    let orders = Orders { todo, dealt_with: None, clean, cancel, memory };
+                    let orders = Orders { todo, dealt_with: None, clean, cancel, memory, log };
                     let result = work(job, blocks, &orders, journal);
                     if result.is_err() {
                         cancel.cancel();

@@ -10,7 +10,10 @@ use crate::error::{Error, Kind, Result, RetryClass};
 use crate::op::{BlockIo, Operation, Traffic};
 use crate::plan::Plan;
 use crate::source::{Sink, Source};
+use std::fs::File;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -145,6 +148,14 @@ fn run_operation(
     job.operation.run(&io)
 }
 
+/// Opens a log, which a worker process and its own output may both add to.
+///
+/// # Errors
+/// Those of the file system.
+pub fn append(log: &Path) -> std::io::Result<File> {
+    File::options().append(true).create(true).open(log)
+}
+
 /// What a worker goes by besides the job itself.
 pub struct Orders<'a> {
     /// The blocks that are to be done; none for all.
@@ -157,12 +168,28 @@ pub struct Orders<'a> {
     pub cancel: &'a CancelToken,
     /// Measures the memory that the work takes.
     pub memory: &'a MemoryGauge,
+    /// The task's log, which tells of each failure for people to read.
+    pub log: PathBuf,
 }
 
 impl Orders<'_> {
     fn includes(&self, block: u64) -> bool {
         self.todo.is_none_or(|todo| todo.contains(block))
             && !self.dealt_with.is_some_and(|done| done.contains(block))
+    }
+
+    fn tell(&self, job: &Job, block: u64, error: &Error, again: bool) {
+        let region = job.plan.grid.block(block).map(|block| block.inner.to_string());
+        let line = format!(
+            "{} block {block} [{}] failed, {}: {}: {}\n",
+            jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            region.unwrap_or_default(),
+            if again { "tried again" } else { "left for a resume" },
+            error.kind,
+            error.report(),
+        );
+        // The journal, which is written next, is what counts: a log that cannot be written stops nothing.
+        let _ = append(&self.log).and_then(|mut log| log.write_all(line.as_bytes()));
     }
 }
 
@@ -218,6 +245,7 @@ fn attempt_block(
                 let again = error.kind.retry_class() == RetryClass::Transient
                     && tried < job.request.retries
                     && !orders.cancel.is_cancelled();
+                orders.tell(job, block, &error, again);
                 lock(journal).write(&Event::Failed {
                     block,
                     time: now(),

@@ -23,6 +23,18 @@ describe("Requests", () => {
     expect(first.answered).not.toHaveBeenCalled();
   });
 
+  it("takes a kernel that is gone for a silent one", () => {
+    const { outcome } = make();
+    const asked = outcome();
+    const requests = new Requests(() => {
+      throw new Error("Cannot send");
+    });
+    requests.ask({ type: "ready" }, asked);
+    expect(asked.silent).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(PATIENCE_MS);
+    expect(asked.silent).toHaveBeenCalledOnce();
+  });
+
   it("ignores the answers of other views", () => {
     const { requests } = make();
     expect(requests.settle(-1, { type: "ok" })).toBe(false);

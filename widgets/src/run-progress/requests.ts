@@ -28,7 +28,11 @@ export class Requests {
     this.next += 1;
     const timer = setTimeout(() => outcome.silent(), patience);
     this.pending.set(number, { outcome, timer });
-    this.send({ ...request, request: number });
+    try {
+      this.send({ ...request, request: number });
+    } catch {
+      // The kernel was restarted or is gone: nobody answers, and the user is told so in time.
+    }
   }
 
   /** True if the message answers a request of this view. */
