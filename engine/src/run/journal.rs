@@ -81,6 +81,13 @@ pub fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
 }
 
+/// A time of a journal for people and front ends, in RFC 3339.
+pub fn time_text(seconds: f64) -> String {
+    jiff::Timestamp::from_second(seconds as i64)
+        .map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+        .unwrap_or_default()
+}
+
 /// Appends events to a worker's journal.
 ///
 /// A line leaves with one `write`; the `start` of a block may wait for the line that precedes it or

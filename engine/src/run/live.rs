@@ -3,7 +3,7 @@
 
 use super::driver::{Outcome, RunState, state_of};
 use super::folder::{Request, RunFolder};
-use super::journal::now;
+use super::journal::{now, time_text};
 use super::monitor::{BlockState, Monitor};
 use super::resume::Resume;
 use super::subprocess::tail;
@@ -241,7 +241,7 @@ impl LiveView {
                     "attempt": one.attempt,
                     "task": one.task,
                     "state": one.state,
-                    "started": one.started,
+                    "started": one.started.map(time_text),
                     "duration_s": one.duration_s,
                     "kind": one.error.as_ref().map(|error| error.kind),
                     "message": one.error.as_ref().map(Error::report),

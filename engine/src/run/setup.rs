@@ -349,7 +349,7 @@ impl Prepared {
             engine: env!("CARGO_PKG_VERSION").to_owned(),
             host: host_name(),
             user: user_name(),
-            created: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            created: time_text(now()),
             code: setup.code,
         };
         let todo = setup.block_ids.as_ref().map(|ids| {

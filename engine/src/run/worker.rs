@@ -2,7 +2,7 @@
 
 use super::cancel::CancelToken;
 use super::folder::{BlockSet, Request, RunFolder};
-use super::journal::{Event, Journal, now};
+use super::journal::{Event, Journal, now, time_text};
 use super::process::MemoryGauge;
 use crate::array::{Array, Cast};
 use crate::dtype::DType;
@@ -182,7 +182,7 @@ impl Orders<'_> {
         let region = job.plan.grid.block(block).map(|block| block.inner.to_string());
         let line = format!(
             "{} block {block} [{}] failed, {}: {}: {}\n",
-            jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            time_text(now()),
             region.unwrap_or_default(),
             if again { "tried again" } else { "left for a resume" },
             error.kind,
