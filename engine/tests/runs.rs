@@ -245,7 +245,10 @@ fn the_live_view_tells_what_happened() {
     assert!(live.poll().unwrap().status.is_none(), "nothing is new");
     let answer = live.receive(&serde_json::json!({ "type": "block", "block": 5, "request": 7 }));
     assert_eq!(answer[0].content["request"], 7);
-    assert_eq!(answer[0].content["attempts"][0]["kind"], "corrupt-data");
+    let attempt = &answer[0].content["attempts"][0];
+    assert_eq!(attempt["kind"], "corrupt-data");
+    assert!(attempt["started"].as_str().is_some_and(|time| time.ends_with('Z')), "{attempt}");
+    assert!(answer[0].content["log"].as_str().is_some_and(|log| log.contains("block 5 [1:2,2:3]")));
     let answer = live.receive(&serde_json::json!({ "type": "block", "block": 99, "request": 8 }));
     assert_eq!(answer[0].content["type"], "error");
     assert!(live.html().contains("<svg") && live.text().contains("1 failed"));

@@ -1,7 +1,8 @@
 //! Copy: every voxel as it is, into another grid, codec or data type.
 //!
 //! Halo: none. Memory: the block, and once more the block in the output's type where that differs.
-//! Where both arrays store the same bytes for the same voxels, units are copied without decoding.
+//! Where both arrays store the same bytes for the same voxels, chunks are copied without decoding,
+//! also into shards and out of them.
 
 use super::{ArrayShape, BlockIo, Operation, OperationSpec, Traffic};
 use crate::array::{Array, Cast};
@@ -104,7 +105,6 @@ fn copy_encoded(io: &BlockIo, unit: &[u64]) -> Result<Traffic> {
     let counts: Vec<u64> = region.shape.iter().zip(unit).map(|(n, u)| n.div_ceil(*u)).collect();
     let mut traffic = Traffic::default();
     for index in 0..counts.iter().product() {
-        io.cancel.check()?;
         let start: Vec<u64> = unravel(index, &counts)
             .iter()
             .zip(unit)
@@ -113,9 +113,13 @@ fn copy_encoded(io: &BlockIo, unit: &[u64]) -> Result<Traffic> {
             .collect();
         let whole = Region { start, shape: unit.to_vec() };
         let Some(unit) = whole.intersection(region) else { continue };
-        let bytes = input.read_encoded(&unit)?;
-        traffic.read += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        traffic.written += output.write_encoded(&unit, bytes.as_deref())?;
+        let mut read = |chunk: &Region, bytes: &mut Vec<u8>| {
+            io.cancel.check()?;
+            let stored = input.read_encoded(chunk, bytes)?;
+            traffic.read += if stored { bytes.len() as u64 } else { 0 };
+            Ok(stored)
+        };
+        traffic.written += output.write_encoded(&unit, &mut read)?;
     }
     Ok(traffic)
 }

@@ -2,6 +2,7 @@
 
 use super::driver::{Lead, lock_outputs, places};
 use super::folder::{ArrayRecord, Attempt, BlockSet, Code, Request, RunFolder, new_id};
+use super::journal::{now, time_text};
 use super::process::{ProcessId, available_memory, host_name, user_name};
 use super::worker::Job;
 use super::{Backend, FORMAT, Run, journal, registry};

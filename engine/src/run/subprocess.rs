@@ -9,7 +9,6 @@ use super::process::MemoryGauge;
 use super::worker::{Job, Orders, append, commit_in_background, work};
 use crate::error::{Error, Kind, Result};
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};

@@ -78,22 +78,25 @@ pub trait Source: Send + Sync {
     /// `corrupt-data`, `read-failed` and the like, naming the file.
     fn read(&self, region: &Region) -> Result<Array>;
 
-    /// The stored bytes of a write unit whose region this is exactly, with an account of how they
-    /// are encoded; none where the unit is not stored (all fill value).
+    /// Reads the stored bytes of a chunk whose region this is exactly. Gives whether the chunk is
+    /// stored; one that is not is all fill value.
     ///
     /// # Errors
     /// As [`Source::read`].
-    fn read_encoded(&self, unit: &Region) -> Result<Option<Vec<u8>>> {
-        let _ = unit;
-        Err(Error::internal("this source has no encoded units"))
+    fn read_encoded(&self, chunk: &Region, bytes: &mut Vec<u8>) -> Result<bool> {
+        let _ = (chunk, bytes);
+        Err(Error::internal("this source has no encoded chunks"))
     }
 
-    /// How units are encoded: two arrays with the same description hold the same bytes for the same
-    /// voxels, so that units can be copied without decoding.
+    /// How chunks are encoded, in shards or not: two arrays with the same description hold the same
+    /// bytes for the same voxels, so that chunks can be copied without decoding.
     fn encoding(&self) -> Option<String> {
         None
     }
 }
+
+/// Reads the stored bytes of a chunk; see [`Source::read_encoded`].
+pub type ReadEncoded<'a> = dyn FnMut(&Region, &mut Vec<u8>) -> Result<bool> + 'a;
 
 /// An array that regions can be written to, from any thread, as long as no two threads write to one
 /// write unit at the same time.
@@ -110,13 +113,14 @@ pub trait Sink: Source {
     /// `disk-full`, `write-failed` and the like, naming the file.
     fn write(&self, region: &Region, block: &Array) -> Result<u64>;
 
-    /// Stores the encoded bytes of a write unit (see [`Source::read_encoded`]); `None` removes it.
+    /// Stores a write unit whose chunks are encoded already; `read` gives the bytes of each, as
+    /// [`Source::read_encoded`] does. Gives the number of bytes that were written.
     ///
     /// # Errors
-    /// As [`Sink::write`].
-    fn write_encoded(&self, unit: &Region, bytes: Option<&[u8]>) -> Result<u64> {
-        let _ = (unit, bytes);
-        Err(Error::internal("this sink has no encoded units"))
+    /// As [`Sink::write`], and those of `read`.
+    fn write_encoded(&self, unit: &Region, read: &mut ReadEncoded) -> Result<u64> {
+        let _ = (unit, read);
+        Err(Error::internal("this sink has no encoded chunks"))
     }
 
     /// Removes what an interrupted attempt to write this region may have left beside its units.

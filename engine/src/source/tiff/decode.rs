@@ -5,6 +5,7 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use bytemuck::Pod;
+use libdeflater::{DecompressionError, Decompressor};
 use num_traits::WrappingAdd;
 use std::path::Path;
 
@@ -105,9 +106,14 @@ impl Compression {
                 len
             }
             Compression::Lzw => decompress_lzw(stored, out)?,
-            Compression::Deflate => libdeflater::Decompressor::new()
-                .zlib_decompress(stored, out)
-                .map_err(|error| error.to_string())?,
+            Compression::Deflate => {
+                Decompressor::new().zlib_decompress(stored, out).map_err(|error| match error {
+                    DecompressionError::BadData => "its bytes are damaged".to_owned(),
+                    DecompressionError::InsufficientSpace => {
+                        format!("it holds more than {} bytes", out.len())
+                    }
+                })?
+            }
             Compression::PackBits => decompress_packbits(stored, out),
             Compression::Zstd => {
                 zstd::bulk::decompress_to_buffer(stored, out).map_err(|error| error.to_string())?

@@ -79,17 +79,17 @@ impl Source for RoiSource {
         self.source.read(&region.moved_by(&self.roi.start))
     }
 
-    fn read_encoded(&self, unit: &Region) -> Result<Option<Vec<u8>>> {
-        self.source.read_encoded(&unit.moved_by(&self.roi.start))
+    fn read_encoded(&self, chunk: &Region, bytes: &mut Vec<u8>) -> Result<bool> {
+        self.source.read_encoded(&chunk.moved_by(&self.roi.start), bytes)
     }
 
-    /// Units are those of the wrapped array only if none is cut by the region.
+    /// Chunks are those of the wrapped array only if none is cut by the region.
     fn encoding(&self) -> Option<String> {
-        let unit = self.source.shards().or_else(|| self.source.chunks())?;
+        let chunk = self.source.chunks()?;
         let end = self.roi.end();
-        let whole = (0..unit.len()).all(|axis| {
-            self.roi.start[axis].is_multiple_of(unit[axis])
-                && (end[axis].is_multiple_of(unit[axis]) || end[axis] == self.source.shape()[axis])
+        let whole = (0..chunk.len()).all(|axis| {
+            self.roi.start[axis].is_multiple_of(chunk[axis])
+                && (end[axis].is_multiple_of(chunk[axis]) || end[axis] == self.source.shape()[axis])
         });
         if whole { self.source.encoding() } else { None }
     }

@@ -4,11 +4,12 @@ use super::ZarrArray;
 use super::cache::Wanted;
 use super::description::Layout;
 use super::pipeline::Pipeline;
-use super::shard::{Damage, Index, ShardFormat};
-use super::store::{self, Replacement};
+use super::shard::{Damage, Index, ShardFormat, ShardWriter};
+use super::store;
 use crate::array::{Array, copy_region, for_each_run};
 use crate::error::{Error, Kind, Result};
 use crate::grid::{Region, ravel, unravel};
+use crate::source::ReadEncoded;
 use std::cell::RefCell;
 use std::fs::File;
 use std::ops::Range;
@@ -52,6 +53,15 @@ impl<'a> Cells<'a> {
         (0..counts.iter().product()).map(move |number| {
             unravel(number, &counts).iter().zip(&first).map(|(i, first)| i + first).collect()
         })
+    }
+
+    /// The position of the cell whose region this is exactly.
+    fn position(&self, region: &Region) -> Result<Vec<u64>> {
+        let position: Vec<u64> = region.start.iter().zip(self.cell).map(|(s, c)| s / c).collect();
+        if self.region(&position).as_ref() == Some(region) {
+            return Ok(position);
+        }
+        Err(Error::internal(format!("region {region} is no whole chunk or shard")))
     }
 
     /// The part of a cell that lies inside the array; none if none does.
@@ -99,20 +109,6 @@ impl ZarrArray {
     /// The file of a unit.
     pub(super) fn unit_path(&self, position: &[u64]) -> PathBuf {
         self.folder.join(self.description.keys.chunk_key(position).as_str())
-    }
-
-    /// Position of the unit whose region inside the array this is.
-    pub(super) fn unit_position(&self, unit: &Region) -> Result<Vec<u64>> {
-        let fits = unit.fits(&self.description.shape);
-        let mut touched = self.units().touching(unit);
-        match (touched.next(), touched.next()) {
-            (Some(position), None)
-                if fits && self.units().region(&position).as_ref() == Some(unit) =>
-            {
-                Ok(position)
-            }
-            _ => Err(Error::internal(format!("the region {unit} is not a write unit"))),
-        }
     }
 
     /// Drops the kept chunks of a region whose stored bytes change.
@@ -343,9 +339,7 @@ impl ZarrArray {
         let Some(unit) = self.units().region(position) else { return Ok(0) };
         let covered = unit.intersection(block.0).as_ref() == Some(&unit);
         let old = if covered { None } else { self.open_shard(shards, position, path.to_owned())? };
-        let mut index = Index::empty(shards.chunks_in_shard());
-        let mut file = Replacement::begin(path)?;
-        file.append(&vec![0; shards.header_len() as usize])?;
+        let mut shard = ShardWriter::begin(shards, path)?;
         for chunk in self.chunks().touching(&unit) {
             let number = shards.number_in_shard(&chunk);
             let load = |encoded: &mut Vec<u8>| match &old {
@@ -363,18 +357,48 @@ impl ZarrArray {
                 None if load(&mut scratch.encoded)? => &scratch.encoded,
                 None => continue,
             };
-            index.set(number, file.len(), bytes.len());
-            file.append(bytes)?;
+            shard.add(number, bytes)?;
         }
-        let index = shards.encode_index(&index)?;
-        if shards.header_len() > 0 {
-            file.overwrite_start(&index)?;
-        } else {
-            file.append(&index)?;
+        shard.finish()
+    }
+
+    /// Reads the stored bytes of a chunk, from its file or its shard.
+    pub(super) fn read_encoded_chunk(&self, chunk: &Region, bytes: &mut Vec<u8>) -> Result<bool> {
+        let position = self.chunks().position(chunk)?;
+        match &self.description.layout {
+            Layout::Chunk(_) => store::read_whole(&self.unit_path(&position), bytes),
+            Layout::Shard(shards) => {
+                let unit: Vec<u64> =
+                    position.iter().zip(&shards.chunks_per_axis).map(|(at, n)| at / n).collect();
+                match self.open_shard(shards, &unit, self.unit_path(&unit))? {
+                    Some(shard) => shard.read(shards.number_in_shard(&position), bytes),
+                    None => Ok(false),
+                }
+            }
         }
-        let written = file.len();
-        file.commit()?;
-        Ok(written)
+    }
+
+    /// Stores a unit of chunks that are encoded already.
+    pub(super) fn write_encoded_unit(&self, unit: &Region, read: &mut ReadEncoded) -> Result<u64> {
+        let path = self.unit_path(&self.units().position(unit)?);
+        let mut bytes = Vec::new();
+        match &self.description.layout {
+            Layout::Chunk(_) if read(unit, &mut bytes)? => {
+                store::replace(&path, &bytes)?;
+                Ok(bytes.len() as u64)
+            }
+            Layout::Chunk(_) => store::remove(&path).map(|()| 0),
+            Layout::Shard(shards) => {
+                let mut shard = ShardWriter::begin(shards, &path)?;
+                for position in self.chunks().touching(unit) {
+                    let Some(chunk) = self.chunks().region(&position) else { continue };
+                    if read(&chunk, &mut bytes)? {
+                        shard.add(shards.number_in_shard(&position), &bytes)?;
+                    }
+                }
+                shard.finish()
+            }
+        }
     }
 
     /// The voxels of a chunk after a block was written to it; none if the block does not touch it.

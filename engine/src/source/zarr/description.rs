@@ -27,7 +27,7 @@ pub struct Description {
     pub fill: Vec<u8>,
     /// Names the files.
     pub keys: ZarrsArray<()>,
-    /// Everything that decides the bytes of a unit, as text.
+    /// Everything that decides the bytes of a chunk, as text.
     pub encoding: String,
     /// The compression in a user's words.
     pub codec: String,
@@ -70,13 +70,20 @@ impl Description {
                 )
             }
         };
+        let (chunk, chunk_codecs) = match (&layout, sole_sharding(node.version, &codecs)) {
+            (Layout::Shard(shards), Some(config)) => {
+                let inner = config.get("codecs").and_then(Value::as_array);
+                (&shards.chunk_shape, inner.cloned().unwrap_or_default())
+            }
+            _ => (&unit, codecs.clone()),
+        };
         let encoding = canonical(&json!({
             "zarr_format": node.version,
-            "unit": unit,
+            "chunk": chunk,
             "dtype": dtype.name(),
             "big_endian": big_endian && dtype.size() > 1,
             "order": node.json.get("order"),
-            "codecs": codecs.iter().map(|codec| normal_codec(codec, dtype)).collect::<Vec<_>>(),
+            "codecs": chunk_codecs.iter().map(|codec| normal_codec(codec, dtype)).collect::<Vec<_>>(),
             "fill": fill,
         }));
         Ok(Description {

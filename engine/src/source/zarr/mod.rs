@@ -23,7 +23,7 @@ mod store;
 pub use codec::Codec;
 
 use super::path::absolute;
-use super::{Metadata, Sink, Source, Spec};
+use super::{Metadata, ReadEncoded, Sink, Source, Spec};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -204,10 +204,8 @@ impl Source for ZarrArray {
         self.read_region(region)
     }
 
-    fn read_encoded(&self, unit: &Region) -> Result<Option<Vec<u8>>> {
-        let path = self.unit_path(&self.unit_position(unit)?);
-        let mut bytes = Vec::new();
-        Ok(store::read_whole(&path, &mut bytes)?.then_some(bytes))
+    fn read_encoded(&self, chunk: &Region, bytes: &mut Vec<u8>) -> Result<bool> {
+        self.read_encoded_chunk(chunk, bytes)
     }
 
     fn encoding(&self) -> Option<String> {
@@ -224,19 +222,9 @@ impl Sink for ZarrArray {
         self.write_region(region, block)
     }
 
-    fn write_encoded(&self, unit: &Region, bytes: Option<&[u8]>) -> Result<u64> {
-        let path = self.unit_path(&self.unit_position(unit)?);
+    fn write_encoded(&self, unit: &Region, read: &mut ReadEncoded) -> Result<u64> {
         self.forget_cached(unit);
-        match bytes {
-            Some(bytes) => {
-                store::replace(&path, bytes)?;
-                Ok(bytes.len() as u64)
-            }
-            None => {
-                store::remove(&path)?;
-                Ok(0)
-            }
-        }
+        self.write_encoded_unit(unit, read)
     }
 
     /// Takes one system call a unit, however many files there are.

@@ -1,6 +1,7 @@
 //! The file format of a shard: encoded chunks one after the other, and an index of where they lie.
 
 use super::pipeline::Pipeline;
+use super::store::Replacement;
 use crate::error::{Error, Result};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -141,14 +142,49 @@ impl ShardFormat {
     }
 
     /// Bytes before the first chunk.
-    pub fn header_len(&self) -> u64 {
+    fn header_len(&self) -> u64 {
         if self.index_at_start { self.index_len } else { 0 }
     }
 
     /// The bytes of an index.
-    pub fn encode_index(&self, index: &Index) -> Result<Vec<u8>> {
+    fn encode_index(&self, index: &Index) -> Result<Vec<u8>> {
         let mut buffer = Vec::new();
         Ok(self.index.encode(bytemuck::cast_slice(&index.0), &mut buffer)?.to_vec())
+    }
+}
+
+/// Writes a shard chunk by chunk; it takes the old one's place when it is finished.
+pub struct ShardWriter<'a> {
+    format: &'a ShardFormat,
+    index: Index,
+    file: Replacement<'a>,
+}
+
+impl<'a> ShardWriter<'a> {
+    /// Begins the shard in the file `path`.
+    pub fn begin(format: &'a ShardFormat, path: &'a Path) -> Result<Self> {
+        let mut file = Replacement::begin(path)?;
+        file.append(&vec![0; format.header_len() as usize])?;
+        Ok(ShardWriter { format, index: Index(vec![ABSENT; format.chunks_in_shard()]), file })
+    }
+
+    /// Adds an encoded chunk by its number in the shard.
+    pub fn add(&mut self, chunk: usize, bytes: &[u8]) -> Result<()> {
+        self.index.0[chunk] = [self.file.len(), bytes.len() as u64];
+        self.file.append(bytes)
+    }
+
+    /// Adds the index. Gives the bytes of the shard.
+    pub fn finish(mut self) -> Result<u64> {
+        let index = self.format.encode_index(&self.index)?;
+        if self.format.header_len() > 0 {
+            self.file.overwrite_start(&index)?;
+        } else {
+            self.file.append(&index)?;
+        }
+        let written = self.file.len();
+        self.file.commit()?;
+        Ok(written)
     }
 }
 
@@ -167,16 +203,6 @@ impl From<Error> for Damage {
 }
 
 impl Index {
-    /// The index of a shard that stores nothing.
-    pub fn empty(chunks: usize) -> Self {
-        Index(vec![ABSENT; chunks])
-    }
-
-    /// Sets where a chunk lies.
-    pub fn set(&mut self, chunk: usize, offset: u64, len: usize) {
-        self.0[chunk] = [offset, len as u64];
-    }
-
     /// Reads the stored bytes of a chunk. Gives whether the shard stores it.
     pub fn read_chunk(
         &self,
