@@ -76,6 +76,21 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// When it happened, in seconds since 1970.
+    pub fn time(&self) -> f64 {
+        match self {
+            Event::Worker { time, .. }
+            | Event::Start { time, .. }
+            | Event::Done { time, .. }
+            | Event::Skipped { time, .. }
+            | Event::Failed { time, .. }
+            | Event::Durable { time, .. }
+            | Event::End { time, .. } => *time,
+        }
+    }
+}
+
 /// Now, in seconds since 1970.
 pub fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()

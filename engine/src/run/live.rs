@@ -301,7 +301,12 @@ impl LiveView {
             None
         };
         let counts = self.monitor.counts();
-        let ended = outcome.as_ref().map_or_else(now, |outcome| outcome.ended);
+        let ended = match (&outcome, state) {
+            (Some(outcome), _) => outcome.ended,
+            // Nobody wrote down when it ended.
+            (None, RunState::Interrupted) => self.monitor.last_event().unwrap_or(attempt.started),
+            (None, _) => now(),
+        };
         let elapsed = (ended - attempt.started).max(0.0);
         let before =
             folder.todo(attempt.number, counts.total)?.map_or(0, |todo| counts.total - todo.len());
@@ -349,7 +354,7 @@ impl LiveView {
             "attempt": attempt.number,
             "stage": 0,
             "counts": counts,
-            "elapsed_s": if state == RunState::Interrupted { Value::Null } else { json!(round(elapsed)) },
+            "elapsed_s": round(elapsed),
             "remaining_s": seconds_per_block
                 .filter(|_| !state.is_final())
                 .map(|seconds| round(seconds * left as f64)),

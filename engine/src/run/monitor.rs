@@ -120,6 +120,7 @@ pub struct Monitor {
     read: u64,
     written: u64,
     peak_memory: Option<u64>,
+    last_event: Option<f64>,
     finished_early: u32,
     failed_early: u32,
     fatal: Option<Error>,
@@ -148,6 +149,7 @@ impl Monitor {
             read: 0,
             written: 0,
             peak_memory: None,
+            last_event: None,
             finished_early: 0,
             failed_early: 0,
             fatal: None,
@@ -282,6 +284,8 @@ impl Monitor {
             block: None,
             ended: false,
         });
+        let time = event.time();
+        self.last_event = Some(self.last_event.map_or(time, |last| last.max(time)));
         match event {
             Event::Worker { process, .. } => worker.process = Some(process),
             Event::Start { block, .. } => {
@@ -421,6 +425,11 @@ impl Monitor {
     /// Largest memory of any worker that has ended.
     pub fn peak_memory(&self) -> Option<u64> {
         self.peak_memory
+    }
+
+    /// When a worker last wrote something, in seconds since 1970.
+    pub fn last_event(&self) -> Option<f64> {
+        self.last_event
     }
 
     /// Every try at a block, over all attempts.
