@@ -42,7 +42,7 @@ def take(notebook: Path, picture: Path) -> None:
         widget.evaluate("element => element.scrollIntoView({block: 'center'})")
         page.wait_for_timeout(1000)
         box = widget.bounding_box()
-        page.screenshot(path=picture, clip=box)  # type: ignore[arg-type]
+        page.screenshot(path=picture, clip=box)
         if console.errors:
             raise SystemExit("errors in the page's console:\n" + "\n".join(console.errors))
 

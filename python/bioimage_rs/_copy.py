@@ -12,7 +12,7 @@ from bioimage_rs import _native
 from bioimage_rs._progress import showing
 from bioimage_rs.errors import BioimageError, RunnerError
 from bioimage_rs.runner import RunnerConfig, get_runner
-from bioimage_rs.runs import Run, find_program, finish
+from bioimage_rs.runs import Run, find_program, finish, stopped_by_interrupt
 from bioimage_rs.sources import ArraySource, Source, SourceLike, as_source, engine_array
 
 
@@ -165,9 +165,10 @@ def copy(
     )
     run = Run(native)
     if direct:
-        _finish_direct(run)
+        with stopped_by_interrupt(run):
+            _finish_direct(run)
         return result
-    with showing(run):
+    with stopped_by_interrupt(run), showing(run):
         finish(run)
     if bad_ids:
         message = f"{len(bad_ids)} block(s) failed in 'copy': {bad_ids[:10]}. First error: "

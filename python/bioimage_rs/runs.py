@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +93,8 @@ class Run:
         RunnerError
             If blocks failed.
         """
-        finish(self)
+        with stopped_by_interrupt(self):
+            finish(self)
         return self
 
     def cancel(self) -> None:
@@ -153,33 +156,32 @@ def find_program() -> str | None:
     return str(program) if program.exists() else None
 
 
-def finish(run: Run) -> dict[str, Any]:
-    """Wait for a run, and turn its failure into an exception.
+@contextmanager
+def stopped_by_interrupt(run: Run) -> Iterator[None]:
+    """Cancel a run when the block is interrupted.
 
-    An interrupt cancels the run, waits until it has stopped (about a second at most), and is raised
-    again with a note that says how to resume.
+    Waits until a run that this process leads has stopped (about a second at most), and raises the
+    interrupt again with a note that says how to resume.
     """
-    native = run._native
     try:
-        while True:
-            # In short steps, so that Python sees an interrupt.
-            ended = native.wait(0.05)
-            if ended is not None:
-                break
-            if not native.is_led_here:
-                _wait_for_other(native)
-                ended = json.dumps(run.outcome)
-                break
+        yield
     except KeyboardInterrupt as interrupt:
-        native.cancel()
-        while native.is_led_here and native.wait(0.05) is None:
-            pass
-        if run.folder.exists():
-            interrupt.add_note(
-                f"The run was stopped; what is done is kept. bp.attach('{run.id}').resume() or "
-                f"%bp resume {run.id} finishes the rest."
-            )
+        run._native.stop(interrupt)
         raise
+
+
+def finish(run: Run) -> dict[str, Any]:
+    """Wait for a run, and turn its failure into an exception."""
+    native = run._native
+    while True:
+        # In short steps, so that Python sees an interrupt.
+        ended = native.wait(0.05)
+        if ended is not None:
+            break
+        if not native.is_led_here:
+            _wait_for_other(native)
+            ended = json.dumps(run.outcome)
+            break
     outcome: dict[str, Any] = json.loads(ended) or {"state": native.state, "failed_blocks": []}
     raise_for(run, outcome)
     return outcome

@@ -12,6 +12,8 @@ use pyo3::prelude::*;
 
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // NumPy's C interface is loaded now: at its first use, an interrupt would end in a panic.
+    let _ = numpy::dtype::<u8>(module.py());
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("KINDS", bioimage_engine::Kind::ALL.map(bioimage_engine::Kind::as_str).to_vec())?;
     module.add_class::<arrays::Array>()?;

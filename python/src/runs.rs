@@ -73,6 +73,26 @@ impl Run {
         py.detach(|| self.view.cancel()).into_python(py)
     }
 
+    /// Stops a run that this process leads, and notes on the exception that is the reason how to
+    /// go on. A second interrupt does not wait for the end.
+    fn stop(&self, py: Python<'_>, interrupt: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Some(run) = self.view.run() else { return Ok(()) };
+        self.cancel(py)?;
+        while py.detach(|| run.wait_for(Duration::from_millis(50))).is_none() {
+            py.check_signals()?;
+        }
+        // A run in memory may have left no folder.
+        if let Ok(request) = self.view.folder.request() {
+            let id = request.id;
+            let note = format!(
+                "The run was stopped; what is done is kept. bp.attach('{id}').resume() or \
+                 %bp resume {id} finishes the rest."
+            );
+            interrupt.call_method1("add_note", (note,))?;
+        }
+        Ok(())
+    }
+
     #[allow(clippy::too_many_arguments, reason = "keywords on the Python side")]
     #[pyo3(signature = (*, workers=None, backend=None, budget=None, force=false, verify=false, program=None))]
     fn resume(
@@ -147,7 +167,14 @@ pub fn copy(
     };
     let setup = make().into_python(py)?;
     let run = py.detach(|| setup.prepare()?.start()).into_python(py)?;
-    Ok(Run { view: RunView::of(run) })
+    let run = Run { view: RunView::of(run) };
+    // An interrupt that came while the run was prepared would else be raised before anyone holds
+    // the run that it is meant for.
+    py.check_signals().or_else(|interrupt| {
+        run.stop(py, interrupt.value(py).as_any())?;
+        Err(interrupt)
+    })?;
+    Ok(run)
 }
 
 /// The runs on record, the latest first.

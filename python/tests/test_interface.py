@@ -68,6 +68,8 @@ def test_a_wrong_path_names_the_nearest(home: Path) -> None:
 def shell() -> Any:
     shell = InteractiveShell.instance()
     shell.run_line_magic("load_ext", "bioimage_rs")
+    # Jedi leaves files of its cache open, which would be taken for a fault of the test.
+    shell.Completer.use_jedi = False
     return shell
 
 
