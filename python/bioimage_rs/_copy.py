@@ -13,7 +13,8 @@ from bioimage_rs._progress import showing
 from bioimage_rs.errors import BioimageError, RunnerError
 from bioimage_rs.runner import RunnerConfig, get_runner
 from bioimage_rs.runs import Run, find_program, finish, stopped_by_interrupt
-from bioimage_rs.sources import ArraySource, Source, SourceLike, as_source, engine_array
+from bioimage_rs.sources import ArraySource, Source, SourceLike, as_source
+from bioimage_rs.sources._array import engine_array
 
 
 def copy(

@@ -10,7 +10,8 @@ from bioimage_rs import _native
 from bioimage_rs._progress import View, begin
 from bioimage_rs.errors import BioimageError
 from bioimage_rs.runs import Run, find_program
-from bioimage_rs.sources import Source, as_source, engine_array
+from bioimage_rs.sources import Source, as_source
+from bioimage_rs.sources._array import engine_array
 
 
 class Value:

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 import zarr
-from bioimage_rs.sources import engine_array
+from bioimage_rs.sources._array import engine_array
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

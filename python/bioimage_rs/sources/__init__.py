@@ -1,0 +1,28 @@
+"""Arrays that runs read and write: one interface over numpy, zarr, TIFF, HDF5 and whatever slices.
+
+What has a path that the engine reads natively is opened natively; anything else with `shape`,
+`dtype` and slicing works, too, through Python.
+"""
+
+from bioimage_rs.sources._array import ArraySource
+from bioimage_rs.sources._base import (
+    Source,
+    SourceLike,
+    SourceSpec,
+    as_source,
+    from_spec,
+    register_source,
+)
+from bioimage_rs.sources._file import FileSource, open_source
+
+__all__ = [
+    "ArraySource",
+    "FileSource",
+    "Source",
+    "SourceLike",
+    "SourceSpec",
+    "as_source",
+    "from_spec",
+    "open_source",
+    "register_source",
+]
