@@ -238,6 +238,16 @@ pub fn for_each_run(
     }
 }
 
+/// Turns the byte order of every voxel around.
+pub fn swap_bytes(bytes: &mut [u8], size: usize) {
+    match size {
+        2 => bytes.as_chunks_mut::<2>().0.iter_mut().for_each(|voxel| voxel.reverse()),
+        4 => bytes.as_chunks_mut::<4>().0.iter_mut().for_each(|voxel| voxel.reverse()),
+        8 => bytes.as_chunks_mut::<8>().0.iter_mut().for_each(|voxel| voxel.reverse()),
+        _ => {}
+    }
+}
+
 /// Steps between neighbours along each axis of a C-order array, in items.
 pub fn strides(shape: &[u64]) -> Vec<u64> {
     let mut strides = vec![1; shape.len()];

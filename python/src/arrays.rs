@@ -6,11 +6,12 @@ use bioimage_engine::Error;
 use bioimage_engine::dtype::DType;
 use bioimage_engine::grid::Region;
 use bioimage_engine::source::memory::MemoryArray;
-use bioimage_engine::source::path::locate;
+use bioimage_engine::source::path::{arrays_in, locate};
 use bioimage_engine::source::{Sink, Source, Spec};
 use numpy::npyffi::flags::{NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE};
 use numpy::{PyArray1, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// An array that runs read, and write where it is a sink.
@@ -38,6 +39,13 @@ impl Array {
         });
         let (spec, source) = opened.into_python(py)?;
         Ok(Array { source, sink: None, kind: kind_of(&spec) })
+    }
+
+    /// Paths of the arrays in a Zarr or N5 store.
+    #[staticmethod]
+    fn list(py: Python<'_>, path: PathBuf) -> PyResult<Vec<String>> {
+        let arrays = py.detach(|| arrays_in(&path)).into_python(py)?;
+        Ok(arrays.into_iter().map(|(name, _)| name).collect())
     }
 
     /// An array at a known place: `{"format": "zarr", "path": ..., "array": ...}` and the like.
@@ -100,7 +108,7 @@ impl Array {
         Ok(Array { source: array, sink: None, kind: "python" })
     }
 
-    /// `zarr`, `tiff`, `memory` or `python`.
+    /// `zarr`, `n5`, `tiff`, `mrc`, `nifti`, `memory` or `python`.
     #[getter]
     fn kind(&self) -> &'static str {
         self.kind
@@ -171,7 +179,10 @@ impl Array {
 fn kind_of(spec: &Spec) -> &'static str {
     match spec {
         Spec::Zarr { .. } => "zarr",
+        Spec::N5 { .. } => "n5",
         Spec::Tiff { .. } => "tiff",
+        Spec::Mrc { .. } => "mrc",
+        Spec::Nifti { .. } => "nifti",
         Spec::Roi { source, .. } => kind_of(source),
         Spec::Foreign { .. } => "python",
     }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 /// What `bp copy` takes.
 #[derive(Clone, Debug, PartialEq, clap::Args)]
 pub struct CopyArgs {
-    /// Array to read: vol.zarr, vol.zarr/s0, stack.tif, slices/*.tif
+    /// Array to read: vol.zarr, vol.zarr/s0, vol.n5, stack.tif, slices/*.tif, map.mrc, image.nii.gz
     #[arg(value_name = "SRC", value_hint = clap::ValueHint::AnyPath)]
     pub source: String,
     /// Array to write: out.zarr, out.zarr/s0; made if it is missing
@@ -198,12 +198,20 @@ fn existing_output(args: &CopyArgs, host: &dyn Host) -> Result<Option<Arc<dyn Si
         return Ok(Some(sink));
     }
     let spec = locate_output(&args.target)?;
+    let can_be_made = matches!(spec, Spec::Zarr { .. });
+    if args.common.overwrite && !can_be_made {
+        return Err(Error::argument(format!(
+            "'{}' can be written to, but not be made anew: only Zarr arrays are",
+            args.target
+        ))
+        .fix("Leave --overwrite out, or write to a Zarr array."));
+    }
     if args.common.overwrite {
         return Ok(None);
     }
     match spec.open_sink() {
         Ok(sink) => Ok(Some(sink)),
-        Err(error) if error.kind == Kind::NotFound => Ok(None),
+        Err(error) if error.kind == Kind::NotFound && can_be_made => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -364,7 +372,7 @@ const CHUNK_VOXELS: u64 = 1 << 18;
 /// The chunks of an array made from `input`: those of a chunked array, since its author chose them;
 /// pages of a TIFF file and arrays in memory give way to cubes, squares and lines of [`CHUNK_VOXELS`].
 fn default_chunks(input: &dyn Source) -> Vec<u64> {
-    if is_zarr(input)
+    if has_own_grid(input)
         && let Some(chunks) = input.chunks()
     {
         return chunks;
@@ -372,14 +380,16 @@ fn default_chunks(input: &dyn Source) -> Vec<u64> {
     cubic_chunks(input.shape(), &input.metadata())
 }
 
-/// The codec of a Zarr array where it can be written, so that chunks can be passed through.
+/// The codec of a Zarr or N5 array where it can be written, so that chunks can be passed through.
 fn default_codec(input: &dyn Source) -> Codec {
-    let own = input.codec().filter(|_| is_zarr(input));
+    let own = input.codec().filter(|_| has_own_grid(input));
     own.and_then(|codec| Codec::parse(&codec).ok()).unwrap_or_default()
 }
 
-fn is_zarr(input: &dyn Source) -> bool {
-    matches!(input.spec().as_ref().map(Spec::whole), Some(Spec::Zarr { .. }))
+/// Whether somebody chose the input's chunks and codec for arrays that are worked on in blocks.
+fn has_own_grid(input: &dyn Source) -> bool {
+    let spec = input.spec();
+    matches!(spec.as_ref().map(Spec::whole), Some(Spec::Zarr { .. } | Spec::N5 { .. }))
 }
 
 fn cubic_chunks(shape: &[u64], metadata: &Metadata) -> Vec<u64> {

@@ -8,18 +8,17 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::grid::{Region, shape_text};
 use crate::plan::bytes_text;
-use crate::source::path::locate;
-use crate::source::zarr::ZarrArray;
-use crate::source::{Source, Spec};
+use crate::source::Source;
+use crate::source::path::{arrays_in, locate};
 use base64::Engine as _;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What `bp info` takes.
 #[derive(Debug, clap::Args)]
 pub struct InfoArgs {
-    /// Array or container: vol.zarr, vol.zarr/s0, stack.tif, slices/*.tif
+    /// Array or container: vol.zarr, vol.zarr/s0, vol.n5, stack.tif, slices/*.tif, map.mrc, image.nii.gz
     #[arg(value_name = "SRC", value_hint = clap::ValueHint::AnyPath)]
     source: String,
     #[command(flatten)]
@@ -103,14 +102,15 @@ fn array(name: &str, source: &Arc<dyn Source>) -> Value {
 /// A container of several arrays: what they are.
 fn container(name: &str, error: Error) -> Result<Value> {
     let (path, inner) = name.split_once("::").unwrap_or((name, ""));
-    let arrays = match ZarrArray::list(Path::new(path)) {
-        Ok(arrays) if !arrays.is_empty() => arrays,
-        _ => return Err(error),
-    };
+    let mut specs = arrays_in(Path::new(path)).unwrap_or_default();
+    specs.retain(|(array, _)| array.starts_with(inner));
+    if specs.is_empty() {
+        return Err(error);
+    }
     let mut rows = Vec::new();
     let mut values = Vec::new();
-    for array in arrays.into_iter().filter(|array| array.starts_with(inner)) {
-        let source = Spec::Zarr { path: PathBuf::from(path), array: array.clone() }.open()?;
+    for (array, spec) in specs {
+        let source = spec.open()?;
         let chunks = source.chunks().map_or(String::new(), |chunks| shape_text(&chunks));
         values.push(json!({
             "array": array,

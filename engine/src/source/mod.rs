@@ -1,10 +1,20 @@
 //! Where voxels come from and go to. One file a format; every format is a [`Source`], and a [`Sink`]
 //! where it can be written.
 
+mod cache;
+mod chunked;
+mod file;
+mod flat;
+mod hierarchy;
 pub mod memory;
 pub mod metadata;
+pub mod mrc;
+pub mod n5;
+pub mod nifti;
 pub mod path;
+mod store;
 pub mod tiff;
+mod units;
 pub mod wrap;
 pub mod zarr;
 
@@ -15,7 +25,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::grid::Region;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// An array that regions can be read from, from any thread.
@@ -162,6 +172,24 @@ pub enum Spec {
         #[serde(default)]
         array: String,
     },
+    /// An array in an N5 store at `path`, inside it at `array`.
+    N5 {
+        /// The store's folder.
+        path: PathBuf,
+        /// Path of the array in the store, empty for the root.
+        #[serde(default)]
+        array: String,
+    },
+    /// An MRC file.
+    Mrc {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A NIfTI file, compressed or not.
+    Nifti {
+        /// The file.
+        path: PathBuf,
+    },
     /// A TIFF file, or slices of one stack in natural order.
     Tiff {
         /// The file, the folder of slices, or a glob pattern.
@@ -187,9 +215,14 @@ impl Spec {
     /// The path as a user writes it.
     pub fn display(&self) -> String {
         match self {
-            Spec::Zarr { path, array } if array.is_empty() => path.display().to_string(),
-            Spec::Zarr { path, array } => format!("{}::{array}", path.display()),
-            Spec::Tiff { path } => path.display().to_string(),
+            Spec::Zarr { path, array } | Spec::N5 { path, array } if !array.is_empty() => {
+                format!("{}::{array}", path.display())
+            }
+            Spec::Zarr { path, .. }
+            | Spec::N5 { path, .. }
+            | Spec::Tiff { path }
+            | Spec::Mrc { path }
+            | Spec::Nifti { path } => path.display().to_string(),
             Spec::Roi { source, roi } => format!("{}[{roi}]", source.display()),
             Spec::Foreign { host, .. } => format!("<{host} array>"),
         }
@@ -210,7 +243,10 @@ impl Spec {
     pub fn open(&self) -> Result<Arc<dyn Source>> {
         match self {
             Spec::Zarr { path, array } => Ok(Arc::new(zarr::ZarrArray::open(path, array)?)),
+            Spec::N5 { path, array } => Ok(Arc::new(n5::N5Array::open(path, array)?)),
             Spec::Tiff { path } => Ok(Arc::new(tiff::TiffStack::open(path)?)),
+            Spec::Mrc { path } => Ok(Arc::new(mrc::MrcFile::open(path)?)),
+            Spec::Nifti { path } => Ok(Arc::new(nifti::NiftiFile::open(path)?)),
             Spec::Roi { source, roi } => {
                 Ok(Arc::new(wrap::RoiSource::new(source.open()?, roi.clone())?))
             }
@@ -225,15 +261,22 @@ impl Spec {
     pub fn open_sink(&self) -> Result<Arc<dyn Sink>> {
         match self {
             Spec::Zarr { path, array } => Ok(Arc::new(zarr::ZarrArray::open(path, array)?)),
-            Spec::Tiff { path } => Err(Error::new(
-                Kind::UnsupportedFormat,
-                format!("'{}' is a TIFF file, which is only read", path.display()),
-            )
-            .fix("Write to a Zarr array, for example out.zarr.")),
+            Spec::N5 { path, array } => Ok(Arc::new(n5::N5Array::open_writable(path, array)?)),
+            Spec::Tiff { path } => Err(only_read(path, "TIFF")),
+            Spec::Mrc { path } => Err(only_read(path, "MRC")),
+            Spec::Nifti { path } => Err(only_read(path, "NIfTI")),
             Spec::Roi { .. } => Err(Error::argument("a region of an array cannot be an output")),
             Spec::Foreign { host, .. } => Err(foreign(host)),
         }
     }
+}
+
+fn only_read(path: &Path, format: &str) -> Error {
+    Error::new(
+        Kind::UnsupportedFormat,
+        format!("'{}' is a {format} file, which is only read", path.display()),
+    )
+    .fix("Write to a Zarr array, for example out.zarr.")
 }
 
 fn foreign(host: &str) -> Error {

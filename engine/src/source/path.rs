@@ -1,6 +1,7 @@
 //! From the path that a user types to the array that it names.
 
 use super::Spec;
+use super::n5::{self, N5Array};
 use super::zarr::ZarrArray;
 use crate::error::{Error, Kind, Result};
 use std::path::{Path, PathBuf};
@@ -9,11 +10,11 @@ use std::path::{Path, PathBuf};
 const INNER: &str = "::";
 
 /// What can be read, for messages.
-const READABLE: &str =
-    "a Zarr array (folder.zarr, folder.zarr/inner), a TIFF file, a folder or glob of TIFF slices";
+const READABLE: &str = "a Zarr or N5 array (folder.zarr, folder.n5/inner), a TIFF, MRC or NIfTI \
+    file, a folder or glob of TIFF slices";
 
-/// The array that an existing path names: `vol.zarr`, `vol.zarr/s0`, `vol.zarr::s0`, `stack.tif`,
-/// `slices/` or `slices/*.tif`.
+/// The array that an existing path names: `vol.zarr`, `vol.zarr/s0`, `vol.n5::s0`, `stack.tif`,
+/// `map.mrc`, `image.nii.gz`, `slices/` or `slices/*.tif`.
 ///
 /// # Errors
 /// `not-found` with the nearest name, `ambiguous-array` for a container with several arrays,
@@ -33,8 +34,7 @@ pub fn locate(text: &str) -> Result<Spec> {
         };
     }
     if path.is_dir() {
-        if is_zarr(&path) {
-            let (store, inner) = container_above(&path).unwrap_or((path, String::new()));
+        if let Some((store, inner)) = container_above(&path) {
             return in_container(&store, &inner);
         }
         if has_slices(&path)? {
@@ -42,12 +42,18 @@ pub fn locate(text: &str) -> Result<Spec> {
         }
         return Err(Error::new(
             Kind::UnsupportedFormat,
-            format!("'{}' is neither a Zarr array nor a folder of TIFF slices", path.display()),
+            format!("'{}' is no Zarr or N5 array and no folder of TIFF slices", path.display()),
         )
         .fix(format!("Name {READABLE}.")));
     }
     if is_tiff(&path) {
         return Ok(Spec::Tiff { path });
+    }
+    if has_ending(&path, &MRC) {
+        return Ok(Spec::Mrc { path: absolute(&path) });
+    }
+    if has_ending(&path, &NIFTI) {
+        return Ok(Spec::Nifti { path: absolute(&path) });
     }
     Err(Error::new(
         Kind::UnsupportedFormat,
@@ -56,11 +62,11 @@ pub fn locate(text: &str) -> Result<Spec> {
     .fix(format!("Name {READABLE}.")))
 }
 
-/// The array that is to be written, which need not exist: its store is the folder whose name ends in
-/// `.zarr` (or what precedes `::`), the rest is the path inside.
+/// The array that is to be written: its store is the folder whose name ends in `.zarr` (or what
+/// precedes `::`), the rest is the path inside. A Zarr array need not exist; an N5 store must.
 ///
 /// # Errors
-/// `unsupported-format` for a path that names no Zarr store.
+/// `unsupported-format` for a path that names neither.
 pub fn locate_output(text: &str) -> Result<Spec> {
     let (path, array) = match text.split_once(INNER) {
         Some((file, inner)) => (expand(file), inner.trim_matches('/').to_owned()),
@@ -74,6 +80,9 @@ pub fn locate_output(text: &str) -> Result<Spec> {
     if is_zarr(&path) || has_zarr_name(&path) {
         return Ok(Spec::Zarr { path: absolute(&path), array });
     }
+    if is_n5(&path) {
+        return Ok(Spec::N5 { path: absolute(&path), array });
+    }
     Err(Error::new(
         Kind::UnsupportedFormat,
         format!("the output '{}' names no Zarr store", path.display()),
@@ -81,23 +90,52 @@ pub fn locate_output(text: &str) -> Result<Spec> {
     .fix("Give the output a name that ends in .zarr, for example out.zarr."))
 }
 
+/// The arrays in the Zarr or N5 store at `path`, by their paths inside it; none for other folders.
+///
+/// # Errors
+/// `not-found` and the like where the folder cannot be listed.
+pub fn arrays_in(path: &Path) -> Result<Vec<(String, Spec)>> {
+    let path = absolute(path);
+    let mut arrays = Vec::new();
+    for array in ZarrArray::list(&path)? {
+        arrays.push((array.clone(), Spec::Zarr { path: path.clone(), array }));
+    }
+    for array in N5Array::list(&path)? {
+        arrays.push((array.clone(), Spec::N5 { path: path.clone(), array }));
+    }
+    Ok(arrays)
+}
+
 fn in_container(path: &Path, inner: &str) -> Result<Spec> {
     if !path.exists() {
         return Err(missing(path));
     }
-    if !is_zarr(path) {
+    let array: Box<dyn super::Source> = if is_zarr(path) {
+        Box::new(ZarrArray::open(path, inner)?)
+    } else if is_n5(path) {
+        Box::new(N5Array::open(path, inner)?)
+    } else {
         return Err(Error::new(
             Kind::UnsupportedFormat,
-            format!("'{}' is not a Zarr store", path.display()),
+            format!("'{}' is neither a Zarr nor an N5 store", path.display()),
         )
-        .fix("'::' separates a Zarr store from the path of an array inside it."));
-    }
-    let array = ZarrArray::open(path, inner.trim_matches('/'))?;
-    super::Source::spec(&array).ok_or_else(|| Error::internal("a Zarr array has no spec"))
+        .fix("'::' separates a store from the path of an array inside it."));
+    };
+    array.spec().ok_or_else(|| Error::internal("an array in a store has no spec"))
 }
 
-/// The outermost Zarr hierarchy that `path` lies in, and the path inside it.
+/// The outermost Zarr hierarchy, or else the outermost N5 store, that `path` lies in, and the path
+/// inside it.
 fn container_above(path: &Path) -> Option<(PathBuf, String)> {
+    zarr_above(path).or_else(|| {
+        // Groups of N5 need not say what they are.
+        let store = path.ancestors().filter(|folder| is_n5(folder)).last()?;
+        let inner = path.strip_prefix(store).ok()?.to_str()?.to_owned();
+        Some((store.to_owned(), inner))
+    })
+}
+
+fn zarr_above(path: &Path) -> Option<(PathBuf, String)> {
     let mut found = None;
     let mut inner: Vec<String> = Vec::new();
     let mut here = Some(path);
@@ -131,11 +169,23 @@ fn is_zarr(path: &Path) -> bool {
     ["zarr.json", ".zarray", ".zgroup"].iter().any(|name| path.join(name).is_file())
 }
 
+fn is_n5(path: &Path) -> bool {
+    path.is_dir() && (path.extension().is_some_and(|ext| ext == "n5") || n5::is_container(path))
+}
+
 /// Whether the file's name is that of a TIFF file.
 pub(super) fn is_tiff(path: &Path) -> bool {
-    path.extension().and_then(|ext| ext.to_str()).is_some_and(|ext| {
-        matches!(ext.to_ascii_lowercase().as_str(), "tif" | "tiff" | "btf" | "tf8")
-    })
+    has_ending(path, &TIFF)
+}
+
+const TIFF: [&str; 4] = [".tif", ".tiff", ".btf", ".tf8"];
+/// Names that the programs of electron microscopy give to MRC files.
+const MRC: [&str; 6] = [".mrc", ".rec", ".mrcs", ".map", ".st", ".ali"];
+const NIFTI: [&str; 2] = [".nii", ".nii.gz"];
+
+fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    endings.iter().any(|ending| name.ends_with(ending))
 }
 
 fn is_glob(text: &str) -> bool {
@@ -182,6 +232,26 @@ fn missing(path: &Path) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_n5_array_is_found_below_groups_that_say_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let array = folder.path().join("store/em/s0");
+        std::fs::create_dir_all(&array).unwrap();
+        std::fs::write(folder.path().join("store/attributes.json"), r#"{"n5": "2.0.0"}"#).unwrap();
+        let json = r#"{"dimensions": [6], "blockSize": [2], "dataType": "uint8",
+                       "compression": {"type": "raw"}}"#;
+        std::fs::write(array.join("attributes.json"), json).unwrap();
+        let expected = Spec::N5 { path: folder.path().join("store"), array: "em/s0".into() };
+        let text = |inner: &str| format!("{}/store{inner}", folder.path().display());
+        for inner in ["", "/em", "/em/s0", "::em", "::em/s0/"] {
+            assert_eq!(locate(&text(inner)).unwrap(), expected, "{inner}");
+        }
+        assert_eq!(locate_output(&text("/em/s0")).unwrap(), expected);
+        let error = locate(&text("/em/s1")).unwrap_err();
+        assert_eq!(error.kind, Kind::NotFound);
+        assert!(error.fix.unwrap().contains("::em/s0"));
+    }
 
     #[test]
     fn an_output_inside_a_store_is_split_at_the_store() {

@@ -1,7 +1,7 @@
 //! From the bytes of a strip or tile to voxels.
 
 use super::page::PageFormat;
-use crate::array::Array;
+use crate::array::{Array, swap_bytes};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use bytemuck::Pod;
@@ -221,16 +221,6 @@ fn unpack_bits(packed: &[u8], out: &mut [u8], row: usize) {
         for (column, out) in out.iter_mut().enumerate() {
             *out = packed[column / 8] >> (7 - column % 8) & 1;
         }
-    }
-}
-
-/// Turns the byte order of every voxel around.
-pub(super) fn swap_bytes(bytes: &mut [u8], size: usize) {
-    match size {
-        2 => bytes.as_chunks_mut::<2>().0.iter_mut().for_each(|voxel| voxel.reverse()),
-        4 => bytes.as_chunks_mut::<4>().0.iter_mut().for_each(|voxel| voxel.reverse()),
-        8 => bytes.as_chunks_mut::<8>().0.iter_mut().for_each(|voxel| voxel.reverse()),
-        _ => {}
     }
 }
 

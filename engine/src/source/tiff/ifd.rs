@@ -1,9 +1,8 @@
 //! The directory of a TIFF file: its header, and the tags of its pages. Classic and BigTIFF, either
 //! byte order.
 
-use super::corrupt;
-use super::files::OpenFile;
 use crate::error::{Error, Kind, Result};
+use crate::source::file::{OpenFile, corrupt};
 use std::collections::HashSet;
 
 /// Read at once where a directory lies: a page's tags and their values mostly lie together.

@@ -2,8 +2,8 @@
 
 use super::ifd::tag;
 use super::series::{Extent, File, Series};
-use super::units;
 use crate::error::Result;
+use crate::source::units;
 
 /// The series that such a description names; none if it is something else, or makes no sense.
 pub(super) fn read(file: &mut File<'_, '_>, description: &str) -> Result<Option<Series>> {

@@ -19,15 +19,15 @@ mod series;
 mod shaped;
 mod slices;
 mod turns;
-mod units;
 
+use super::file::{OpenFile, corrupt};
 use super::{Metadata, Source, Spec};
-use crate::array::{Array, byte_len, copy_region};
+use crate::array::{Array, byte_len, copy_region, swap_bytes};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::grid::{Region, shape_text};
 use cache::Cache;
-use files::{Files, OpenFile};
+use files::Files;
 use ifd::Directory;
 use page::{Page, PageFormat};
 use series::{Extent, Series, check_same, read_series};
@@ -244,7 +244,7 @@ impl ImageReader<'_> {
                     let first = offset + at(from.start[0]) as u64;
                     self.file.read(first, out).map_err(|error| self.locate(index, error))?;
                     if format.is_swapped() {
-                        decode::swap_bytes(out, size);
+                        swap_bytes(out, size);
                     }
                 } else {
                     let key = (self.image, index as u32);
@@ -446,10 +446,4 @@ impl Source for TiffStack {
         }
         Ok(block)
     }
-}
-
-/// A file that does not hold what it says.
-fn corrupt(path: &Path, what: String) -> Error {
-    Error::new(Kind::CorruptData, format!("'{}' {what}", path.display()))
-        .fix("Copy or write the file again.")
 }

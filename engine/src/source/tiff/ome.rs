@@ -1,9 +1,9 @@
 //! OME-TIFF: XML in the first page's description says which page is which plane.
 
-use super::corrupt;
 use super::series::{Extent, File, Series};
-use super::units;
 use crate::error::{Error, Kind, Result};
+use crate::source::file::corrupt;
+use crate::source::units;
 use roxmltree::{Document, Node};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};

@@ -1,10 +1,10 @@
 //! One page: how its voxels are stored, and where.
 
-use super::corrupt;
 use super::decode::{Compression, Predictor};
 use super::ifd::{Directory, Ifd, tag};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
+use crate::source::file::corrupt;
 use std::path::Path;
 use std::sync::Arc;
 

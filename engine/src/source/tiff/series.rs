@@ -1,10 +1,10 @@
 //! Which pages of a file are one array, and what its axes are.
 
-use super::corrupt;
 use super::ifd::{Directory, Ifd, tag};
 use super::page::{Page, PageFormat, read_page};
 use super::{imagej, ome, shaped};
 use crate::error::{Error, Kind, Result};
+use crate::source::file::corrupt;
 use crate::source::{Axis, Metadata};
 use std::sync::Arc;
 

@@ -1,15 +1,16 @@
 //! Regions of an array from and to its chunk files.
 
 use super::ZarrArray;
-use super::cache::Wanted;
 use super::description::Layout;
 use super::pipeline::Pipeline;
 use super::shard::{Damage, Index, ShardFormat, ShardWriter};
-use super::store;
 use crate::array::{Array, copy_region, for_each_run};
 use crate::error::{Error, Kind, Result};
-use crate::grid::{Region, ravel, unravel};
+use crate::grid::{Region, ravel};
 use crate::source::ReadEncoded;
+use crate::source::cache::Wanted;
+use crate::source::chunked::Cells;
+use crate::source::store;
 use std::cell::RefCell;
 use std::fs::File;
 use std::ops::Range;
@@ -32,50 +33,6 @@ struct OpenShard {
     file: File,
     path: PathBuf,
     index: std::sync::Arc<Index>,
-}
-
-/// A rectangular grid of cells from the origin on: chunks, or shards.
-struct Cells<'a> {
-    array: &'a [u64],
-    cell: &'a [u64],
-}
-
-impl<'a> Cells<'a> {
-    /// Positions of the cells that a region touches, in C order.
-    fn touching(&self, region: &Region) -> impl Iterator<Item = Vec<u64>> + use<'a> {
-        let first: Vec<u64> = region.start.iter().zip(self.cell).map(|(s, c)| s / c).collect();
-        let counts: Vec<u64> = (0..self.cell.len())
-            .map(|axis| match region.shape[axis] {
-                0 => 0,
-                n => (region.start[axis] + n - 1) / self.cell[axis] - first[axis] + 1,
-            })
-            .collect();
-        (0..counts.iter().product()).map(move |number| {
-            unravel(number, &counts).iter().zip(&first).map(|(i, first)| i + first).collect()
-        })
-    }
-
-    /// The position of the cell whose region this is exactly.
-    fn position(&self, region: &Region) -> Result<Vec<u64>> {
-        let position: Vec<u64> = region.start.iter().zip(self.cell).map(|(s, c)| s / c).collect();
-        if self.region(&position).as_ref() == Some(region) {
-            return Ok(position);
-        }
-        Err(Error::internal(format!("region {region} is no whole chunk or shard")))
-    }
-
-    /// The part of a cell that lies inside the array; none if none does.
-    fn region(&self, position: &[u64]) -> Option<Region> {
-        let start: Vec<u64> = position.iter().zip(self.cell).map(|(i, n)| i * n).collect();
-        Region::new(start, self.cell).intersection(&Region::whole(self.array))
-    }
-
-    /// Number of a cell in C order.
-    fn number(&self, position: &[u64]) -> u64 {
-        let counts: Vec<u64> =
-            self.array.iter().zip(self.cell).map(|(n, cell)| n.div_ceil(*cell)).collect();
-        ravel(position, &counts)
-    }
 }
 
 impl ZarrArray {

@@ -1,12 +1,14 @@
 //! New arrays and the groups above them.
 
+use super::NewArray;
 use super::attributes::{dimension_names, to_attributes};
 use super::codec::Codec;
 use super::node::{self, Node, V3_FILE};
-use super::{NewArray, store};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::grid::shape_text;
+use crate::source::hierarchy::some_of;
+use crate::source::store;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -136,10 +138,10 @@ fn make_room(folder: &Path, overwrite: bool) -> Result<()> {
             Err(exists("a Zarr array").fix("Overwrite it (--overwrite), or write elsewhere."))
         }
         Ok(Some(Node::Group(_))) => {
-            let arrays = node::list(folder).unwrap_or_default();
+            let arrays = node::HIERARCHY.list(folder).unwrap_or_default();
             let what = match arrays.as_slice() {
                 [] => "a Zarr group".to_owned(),
-                _ => format!("a Zarr group that holds {}", node::some_of(&arrays)),
+                _ => format!("a Zarr group that holds {}", some_of(&arrays)),
             };
             Err(exists(&what)
                 .fix(format!("Name an array inside it, for example {}::data.", folder.display())))

@@ -1,6 +1,6 @@
 //! Zarr arrays: versions 2 and 3 are read and written, new ones are version 3.
 //!
-//! zarrs knows the metadata and the codecs; files are read and written here (see [`store`]), so that
+//! zarrs knows the metadata and the codecs; files are read and written here (see [`super::store`]), so that
 //! no reader and no later attempt ever meets a torn chunk.
 //!
 //! Every chunk that a block covers is stored, also where it holds nothing but the fill value: when
@@ -10,7 +10,6 @@
 
 mod attributes;
 mod blocks;
-mod cache;
 mod codec;
 mod create;
 mod description;
@@ -18,27 +17,22 @@ mod lz4;
 mod node;
 mod pipeline;
 mod shard;
-mod store;
 
 pub use codec::Codec;
 
+use super::cache::ChunkCache;
+use super::chunked::{self, layer_bytes};
 use super::path::absolute;
+use super::store;
 use super::{Metadata, ReadEncoded, Sink, Source, Spec};
 use crate::array::Array;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::grid::Region;
-use cache::ChunkCache;
 use description::{Description, Layout};
 use node::ArrayNode;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Files that are looked at for a fingerprint.
-const MOST_FINGERPRINTED: usize = 4_000;
-/// Files that are looked at for the size on disk.
-const MOST_MEASURED: usize = 100_000;
 
 /// A Zarr array, version 2 or 3.
 pub struct ZarrArray {
@@ -79,7 +73,7 @@ impl ZarrArray {
     /// metadata.
     pub fn open(path: &Path, array: &str) -> Result<Self> {
         let store = absolute(path);
-        let (inner, node) = node::find(&store, &node::inner_path(array)?)?;
+        let (inner, node) = node::find(&store, &node::HIERARCHY.inner_path(array)?)?;
         ZarrArray::from_node(store, inner, &node)
     }
 
@@ -105,7 +99,7 @@ impl ZarrArray {
     /// its place, unless that is an array and `overwrite` is set.
     pub fn create(path: &Path, array: &str, new: &NewArray, overwrite: bool) -> Result<Self> {
         let store = absolute(path);
-        let inner = node::inner_path(array)?;
+        let inner = node::HIERARCHY.inner_path(array)?;
         create::create(&store, &inner, new, overwrite)?;
         ZarrArray::open(&store, &inner)
     }
@@ -115,7 +109,7 @@ impl ZarrArray {
     /// # Errors
     /// `not-found` and the like where the folder cannot be listed.
     pub fn list(path: &Path) -> Result<Vec<String>> {
-        node::list(path)
+        node::HIERARCHY.list(path)
     }
 }
 
@@ -152,38 +146,13 @@ impl Source for ZarrArray {
     /// chunk files and folders. Chunks that are added, removed or replaced by rename change the time
     /// of their folder; one that is rewritten in place behind those thousands goes unnoticed.
     fn fingerprint(&self) -> Result<String> {
-        let mut hash = blake3::Hasher::new();
-        let metadata = std::fs::read(&self.metadata_file)
-            .map_err(|error| Error::read(&self.metadata_file, &error))?;
-        hash.update(&metadata);
-        self.walk(MOST_FINGERPRINTED, |path, file| {
-            hash.update(path.as_os_str().as_encoded_bytes());
-            for number in [file.len() as i64, file.mtime(), file.mtime_nsec()] {
-                hash.update(&number.to_le_bytes());
-            }
-        })?;
-        Ok(hash.finalize().to_hex().to_string())
+        chunked::fingerprint(&self.folder, &self.metadata_file)
     }
 
     /// Chunks that a block covers in part are kept until its neighbours have read the rest: along
     /// the first axis on which blocks cut chunks, that is a layer of chunks over all later axes.
     fn held_bytes(&self, block_shape: &[u64]) -> u64 {
-        let (shape, chunk) = (self.shape(), self.chunk_shape());
-        let cuts = |axis: usize| {
-            block_shape[axis] < shape[axis] && !block_shape[axis].is_multiple_of(chunk[axis])
-        };
-        let Some(first) = (0..shape.len().min(block_shape.len())).find(|&axis| cuts(axis)) else {
-            return 0;
-        };
-        let extent = |axis: usize| {
-            let covered = match axis.cmp(&first) {
-                std::cmp::Ordering::Less => block_shape[axis].min(shape[axis]),
-                std::cmp::Ordering::Equal => 1,
-                std::cmp::Ordering::Greater => shape[axis],
-            };
-            covered.next_multiple_of(chunk[axis])
-        };
-        (0..shape.len()).map(extent).product::<u64>() * self.dtype().size() as u64
+        layer_bytes(self.shape(), self.chunk_shape(), self.dtype(), block_shape)
     }
 
     fn hold_at_most(&self, bytes: u64) {
@@ -191,13 +160,7 @@ impl Source for ZarrArray {
     }
 
     fn stored_bytes(&self) -> Option<u64> {
-        let mut bytes = 0;
-        let whole = self.walk(MOST_MEASURED, |_, file| {
-            if file.is_file() {
-                bytes += file.len();
-            }
-        });
-        whole.ok()?.then_some(bytes)
+        chunked::stored_bytes(&self.folder)
     }
 
     fn read(&self, region: &Region) -> Result<Array> {
@@ -243,32 +206,5 @@ impl Sink for ZarrArray {
 
     fn as_source(self: Arc<Self>) -> Arc<dyn Source> {
         self
-    }
-}
-
-impl ZarrArray {
-    /// Visits the files and folders of the array in order of their names, breadth first, up to
-    /// `most`. Gives whether that was all.
-    fn walk(&self, most: usize, mut visit: impl FnMut(&Path, &std::fs::Metadata)) -> Result<bool> {
-        let mut folders = std::collections::VecDeque::from([self.folder.clone()]);
-        let mut seen = 0;
-        while let Some(folder) = folders.pop_front() {
-            let entries = folder.read_dir().map_err(|error| Error::read(&folder, &error))?;
-            let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-            paths.sort();
-            for path in paths {
-                if seen == most {
-                    return Ok(false);
-                }
-                seen += 1;
-                // Temporary files come and go.
-                let Ok(file) = path.symlink_metadata() else { continue };
-                visit(&path, &file);
-                if file.is_dir() {
-                    folders.push_back(path);
-                }
-            }
-        }
-        Ok(true)
     }
 }

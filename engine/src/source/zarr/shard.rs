@@ -1,8 +1,8 @@
 //! The file format of a shard: encoded chunks one after the other, and an index of where they lie.
 
 use super::pipeline::Pipeline;
-use super::store::Replacement;
 use crate::error::{Error, Result};
+use crate::source::store::Replacement;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
