@@ -84,6 +84,7 @@ fn plan(edge: u64) -> bioimage_engine::Result<(f64, u64)> {
         block_shape: &[64; 3],
         write_units: &[],
         held: &|_| 0,
+        reading: &|_| 0,
         masked: false,
         workers: 2,
         backend: Backend::Subprocess,

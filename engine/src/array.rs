@@ -1,5 +1,6 @@
 //! A block of voxels in memory: C order, any numeric type, viewed as `ndarray` where it is computed on.
 
+pub use crate::cast::Scalar;
 use crate::cast::cast_slice;
 use crate::dispatch;
 use crate::dtype::{DType, Element};

@@ -13,6 +13,49 @@ pub enum Scalar {
     Float(f64),
 }
 
+impl Scalar {
+    /// The nearest double.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Scalar::Integer(value) => value as f64,
+            Scalar::Float(value) => value,
+        }
+    }
+}
+
+/// Written as text, since JSON knows neither NaN nor all 64-bit integers.
+impl std::fmt::Display for Scalar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Scalar::Integer(value) => write!(f, "{value}"),
+            Scalar::Float(value) => write!(f, "{value:?}"),
+        }
+    }
+}
+
+impl std::str::FromStr for Scalar {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        let integer = text.parse().map(Scalar::Integer).ok();
+        integer
+            .or_else(|| text.parse().map(Scalar::Float).ok())
+            .ok_or_else(|| Error::argument(format!("'{text}' is not a number")))
+    }
+}
+
+impl serde::Serialize for Scalar {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Scalar {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// How a Rust number enters and leaves [`Scalar`].
 pub trait Number: Element {
     /// The value, exactly.

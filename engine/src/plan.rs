@@ -110,6 +110,8 @@ pub struct PlanInput<'a> {
     pub write_units: &'a [WriteUnit],
     /// Bytes that the inputs hold between blocks of a shape.
     pub held: &'a dyn Fn(&[u64]) -> u64,
+    /// Bytes that reading a block of a shape takes besides the block.
+    pub reading: &'a dyn Fn(&[u64]) -> u64,
     /// Whether there is a mask, which makes a block's old content be read, too.
     pub masked: bool,
     /// How many work at the same time.
@@ -127,6 +129,27 @@ pub struct WriteUnit {
     pub shape: Vec<u64>,
     /// Whether it is a shard, whose blocks are put together, or a chunk, which a block must fill.
     pub shard: bool,
+    /// Where the output's first voxel lies in its unit, if not at the start.
+    pub origin: Option<Vec<u64>>,
+}
+
+impl WriteUnit {
+    /// The smallest groups of blocks that share no unit. Where the output starts inside a unit, the
+    /// blocks along that axis are one group, since every block's end lies inside a unit, too.
+    fn ownership(&self, grid: &Grid) -> Result<Ownership> {
+        let Some(origin) = &self.origin else {
+            return Ownership::plan(grid, &self.shape, self.shard);
+        };
+        let blocks = grid.blocks_per_axis();
+        // Along such an axis a unit that covers all blocks stands for those that they share.
+        let shape: Vec<u64> = (0..grid.ndim())
+            .map(|axis| match origin[axis] {
+                0 => self.shape[axis],
+                _ => grid.block_shape[axis] * blocks[axis].max(1),
+            })
+            .collect();
+        Ownership::plan(grid, &shape, true)
+    }
 }
 
 impl Plan {
@@ -145,7 +168,7 @@ impl Plan {
         let grid = grid.with_halo(&halo)?;
         let mut ownership = Ownership::single(grid.ndim());
         for unit in input.write_units {
-            ownership = ownership.join(&Ownership::plan(&grid, &unit.shape, unit.shard)?);
+            ownership = ownership.join(&unit.ownership(&grid)?);
         }
         let memory = project_memory(input, &grid)?;
         let voxels = input.domain.voxels();
@@ -190,12 +213,15 @@ pub fn divide(
 fn project_memory(input: &PlanInput, grid: &Grid) -> Result<Memory> {
     let project = |block_shape: &[u64]| {
         let (mut outer, mut blocks) = (1, 1);
+        let mut outer_shape = Vec::with_capacity(grid.ndim());
         for axis in 0..grid.ndim() {
             let extent = grid.domain.shape[axis].max(1);
-            outer *= (block_shape[axis] + 2 * grid.halo[axis]).min(extent);
+            outer_shape.push((block_shape[axis] + 2 * grid.halo[axis]).min(extent));
+            outer *= outer_shape[axis];
             blocks *= extent.div_ceil(block_shape[axis]);
         }
-        let mut per_block = input.operation.block_bytes(outer, input.inputs, input.outputs);
+        let mut per_block = input.operation.block_bytes(outer, input.inputs, input.outputs)
+            + (input.reading)(&outer_shape);
         for (output, unit) in input.outputs.iter().zip(input.write_units) {
             // While a unit is written, its voxels and its encoded form are there besides the block;
             // what does not compress is as large as before.
@@ -315,6 +341,7 @@ pub(crate) mod tests {
             block_shape: &[1],
             write_units: &[],
             held: &|_| 0,
+            reading: &|_| 0,
             masked: false,
             workers: 1,
             backend: Backend::Local,
@@ -333,6 +360,7 @@ pub(crate) mod tests {
             block_shape,
             write_units: unit.as_slice(),
             held: &|_| 0,
+            reading: &|_| 0,
             masked: false,
             workers: 2,
             backend: Backend::Local,
@@ -342,7 +370,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_plan_over_the_budget_is_refused_with_a_shape_that_fits() {
-        let unit = WriteUnit { shape: vec![64; 3], shard: false };
+        let unit = WriteUnit { shape: vec![64; 3], shard: false, origin: None };
         let error = plan(&[256; 3], Some(unit.clone()), 45 << 20).unwrap_err();
         assert_eq!(error.kind, Kind::MemoryBudget);
         let fix = error.fix.unwrap();
@@ -359,7 +387,7 @@ pub(crate) mod tests {
 
     #[test]
     fn blocks_inside_a_shard_are_one_groups_work() {
-        let unit = WriteUnit { shape: vec![128; 3], shard: true };
+        let unit = WriteUnit { shape: vec![128; 3], shard: true, origin: None };
         let plan = plan(&[64; 3], Some(unit), 1 << 30).unwrap();
         assert_eq!(plan.ownership.blocks_per_group, [2, 2, 2]);
         assert_eq!(plan.tasks, [Task { groups: vec![[0, 8]] }]);

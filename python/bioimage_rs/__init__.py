@@ -28,20 +28,26 @@ __all__ = [
     "open_source",
     "runs",
     "to_roi",
+    "transformation",
+    "wrapper",
 ]
 
-# What needs IPython or anywidget is imported when it is asked for, so that scripts start quickly.
+# What needs IPython or anywidget, and what many scripts do without, is imported when it is asked
+# for, so that scripts start quickly.
 _LATER = {
     "RunProgress": "bioimage_rs._widgets",
     "command": "bioimage_rs._magic",
     "load_ipython_extension": "bioimage_rs._magic",
     "unload_ipython_extension": "bioimage_rs._magic",
 }
+_LATER_MODULES = {"transformation", "wrapper"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        import importlib
+    import importlib
 
+    if name in _LATER:
         return getattr(importlib.import_module(_LATER[name]), name)
+    if name in _LATER_MODULES:
+        return importlib.import_module(f"bioimage_rs.{name}")
     raise AttributeError(f"module 'bioimage_rs' has no attribute '{name}'")

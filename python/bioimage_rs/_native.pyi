@@ -90,6 +90,10 @@ class Reply:
     @property
     def run(self) -> Run | None: ...
 
+def wrap(wrapper: str, inner: Array) -> Array: ...
+def sample(
+    array: Array, coordinates: np.ndarray, shape: Sequence[int], order: int, fill: str
+) -> np.ndarray: ...
 def copy(
     input: Array,  # noqa: A002
     output: Array,

@@ -19,11 +19,12 @@ use std::sync::Arc;
 pub struct Array {
     pub source: Arc<dyn Source>,
     pub sink: Option<Arc<dyn Sink>>,
-    kind: &'static str,
+    pub kind: &'static str,
 }
 
 impl Array {
-    fn of_sink(sink: Arc<dyn Sink>, kind: &'static str) -> Self {
+    /// An array that is written, too.
+    pub fn of_sink(sink: Arc<dyn Sink>, kind: &'static str) -> Self {
         Array { source: sink.clone().as_source(), sink: Some(sink), kind }
     }
 }
@@ -183,7 +184,7 @@ fn kind_of(spec: &Spec) -> &'static str {
         Spec::Tiff { .. } => "tiff",
         Spec::Mrc { .. } => "mrc",
         Spec::Nifti { .. } => "nifti",
-        Spec::Roi { source, .. } => kind_of(source),
+        Spec::Roi { source, .. } | Spec::Wrapped { source, .. } => kind_of(source),
         Spec::Foreign { .. } => "python",
     }
 }

@@ -7,6 +7,7 @@ mod errors;
 mod foreign;
 mod live;
 mod runs;
+mod wrapped;
 
 use pyo3::prelude::*;
 
@@ -20,6 +21,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<runs::Run>()?;
     module.add_class::<live::LiveView>()?;
     module.add_class::<commands::Reply>()?;
+    module.add_function(wrap_pyfunction!(wrapped::wrap, module)?)?;
+    module.add_function(wrap_pyfunction!(wrapped::sample, module)?)?;
     module.add_function(wrap_pyfunction!(runs::copy, module)?)?;
     module.add_function(wrap_pyfunction!(runs::list_runs, module)?)?;
     module.add_function(wrap_pyfunction!(runs::find_run, module)?)?;

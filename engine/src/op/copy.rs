@@ -64,6 +64,7 @@ impl Operation for Copy {
         let region = &io.block.inner;
         if io.mask.is_none()
             && let Some(unit) = output.write_unit()
+            && output.takes_encoded()
             && output.encoding().is_some_and(|encoding| input.encoding() == Some(encoding))
             && covers_whole_units(region, &unit, output.shape())
         {

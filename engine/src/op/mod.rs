@@ -2,6 +2,7 @@
 //! where, how often or by whom a block is run.
 
 pub mod copy;
+pub mod kernel;
 
 use crate::array::Array;
 use crate::dtype::DType;

@@ -56,12 +56,12 @@ impl Output {
     fn write_unit(&self) -> Option<WriteUnit> {
         match self {
             Output::Existing(sink) => {
-                let shard = sink.shards().is_some();
-                sink.write_unit().map(|shape| WriteUnit { shape, shard })
+                let (shard, origin) = (sink.has_shards(), sink.write_origin());
+                sink.write_unit().map(|shape| WriteUnit { shape, shard, origin })
             }
             Output::New { new, .. } => Some(match &new.shards {
-                Some(shards) => WriteUnit { shape: shards.clone(), shard: true },
-                None => WriteUnit { shape: new.chunks.clone(), shard: false },
+                Some(shards) => WriteUnit { shape: shards.clone(), shard: true, origin: None },
+                None => WriteUnit { shape: new.chunks.clone(), shard: false, origin: None },
             }),
         }
     }
@@ -191,6 +191,9 @@ impl Setup {
         let held = |block_shape: &[u64]| {
             self.inputs.iter().map(|input| input.held_bytes(block_shape)).sum()
         };
+        let reading = |block_shape: &[u64]| {
+            self.inputs.iter().map(|input| input.read_bytes(block_shape)).sum()
+        };
         let plan = Plan::make(&PlanInput {
             operation: &*self.operation,
             inputs: &inputs,
@@ -199,6 +202,7 @@ impl Setup {
             block_shape: &block_shape,
             write_units: &write_units,
             held: &held,
+            reading: &reading,
             masked: self.mask.is_some(),
             workers: self.options.workers,
             backend: self.options.backend,
@@ -230,7 +234,7 @@ impl Setup {
         let outputs: Vec<Spec> = self.outputs.iter().filter_map(Output::spec).collect();
         for spec in self.inputs.iter().chain(&self.mask).filter_map(|input| input.spec()) {
             let whole = spec.whole();
-            if outputs.contains(whole) {
+            if outputs.iter().any(|output| output.may_overlap(&spec)) {
                 return Err(Error::argument(format!(
                     "'{}' is both read and written",
                     whole.display()

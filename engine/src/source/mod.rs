@@ -72,6 +72,13 @@ pub trait Source: Send + Sync {
         0
     }
 
+    /// Bytes that reading a block of this shape takes besides the block itself, in each thread that
+    /// reads.
+    fn read_bytes(&self, block_shape: &[u64]) -> u64 {
+        let _ = block_shape;
+        0
+    }
+
     /// Allows the source to hold that many bytes of decoded data between reads.
     fn hold_at_most(&self, bytes: u64) {
         let _ = bytes;
@@ -115,6 +122,17 @@ pub trait Sink: Source {
     /// written by itself.
     fn write_unit(&self) -> Option<Vec<u64>>;
 
+    /// Where the first voxel lies in its write unit, if that is not the unit's start: in a region of
+    /// another array.
+    fn write_origin(&self) -> Option<Vec<u64>> {
+        None
+    }
+
+    /// Whether write units are shards, which several blocks may fill one after the other.
+    fn has_shards(&self) -> bool {
+        self.shards().is_some()
+    }
+
     /// Writes a block. Units that the block covers only in part are read, changed and written.
     /// When this returns, a reader sees either the old or the new content of a unit, never a part.
     /// Gives the number of bytes that were written.
@@ -122,6 +140,11 @@ pub trait Sink: Source {
     /// # Errors
     /// `disk-full`, `write-failed` and the like, naming the file.
     fn write(&self, region: &Region, block: &Array) -> Result<u64>;
+
+    /// Whether the write units at the ends are whole, so that all can be stored as they are encoded.
+    fn takes_encoded(&self) -> bool {
+        true
+    }
 
     /// Stores a write unit whose chunks are encoded already; `read` gives the bytes of each, as
     /// [`Source::read_encoded`] does. Gives the number of bytes that were written.
@@ -161,7 +184,7 @@ pub trait Sink: Source {
 }
 
 /// How an array is opened again, by any process that sees the same files.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "format", rename_all = "kebab-case")]
 pub enum Spec {
     /// An array in a Zarr hierarchy (v2 or v3) at `path`, inside it at `array`.
@@ -202,6 +225,13 @@ pub enum Spec {
         /// The region.
         roi: Region,
     },
+    /// Another array, changed while it is read.
+    Wrapped {
+        /// The array.
+        source: Box<Spec>,
+        /// What is done to it.
+        wrap: wrap::Wrap,
+    },
     /// Something that only the host language can open again; `value` is its own affair.
     Foreign {
         /// Which host, such as `python`.
@@ -224,15 +254,28 @@ impl Spec {
             | Spec::Mrc { path }
             | Spec::Nifti { path } => path.display().to_string(),
             Spec::Roi { source, roi } => format!("{}[{roi}]", source.display()),
+            Spec::Wrapped { source, .. } => source.display(),
             Spec::Foreign { host, .. } => format!("<{host} array>"),
         }
     }
 
-    /// The array that a region is of; any other array itself.
+    /// The stored array that a region is of, or that is changed while it is read; any other array
+    /// itself.
     pub fn whole(&self) -> &Spec {
         match self {
-            Spec::Roi { source, .. } => source.whole(),
+            Spec::Roi { source, .. } | Spec::Wrapped { source, .. } => source.whole(),
             other => other,
+        }
+    }
+
+    /// Whether writing to this array could change what the other shows: not where they are separate
+    /// regions of one array.
+    pub fn may_overlap(&self, other: &Spec) -> bool {
+        match (self, other) {
+            (Spec::Roi { source: a, roi: here }, Spec::Roi { source: b, roi: there }) if a == b => {
+                here.intersection(there).is_some()
+            }
+            _ => self.whole() == other.whole(),
         }
     }
 
@@ -250,6 +293,7 @@ impl Spec {
             Spec::Roi { source, roi } => {
                 Ok(Arc::new(wrap::RoiSource::new(source.open()?, roi.clone())?))
             }
+            Spec::Wrapped { source, wrap } => wrap.clone().over(source.open()?),
             Spec::Foreign { host, .. } => Err(foreign(host)),
         }
     }
@@ -265,7 +309,18 @@ impl Spec {
             Spec::Tiff { path } => Err(only_read(path, "TIFF")),
             Spec::Mrc { path } => Err(only_read(path, "MRC")),
             Spec::Nifti { path } => Err(only_read(path, "NIfTI")),
-            Spec::Roi { .. } => Err(Error::argument("a region of an array cannot be an output")),
+            Spec::Roi { source, roi } => {
+                Ok(Arc::new(wrap::RoiSource::new(source.open_sink()?, roi.clone())?))
+            }
+            Spec::Wrapped { source, wrap } => {
+                wrap.clone().over_sink(source.open_sink()?)?.ok_or_else(|| {
+                    Error::argument(format!(
+                        "'{}' is changed while it is read and cannot be an output",
+                        source.display()
+                    ))
+                    .fix("Write to an array, or to a region of one.")
+                })
+            }
             Spec::Foreign { host, .. } => Err(foreign(host)),
         }
     }

@@ -164,20 +164,24 @@ def _store_root(array: Any) -> Path | None:
     return Path(str(root)).absolute()
 
 
+def is_native_dtype(dtype: np.dtype) -> bool:
+    """Whether the engine has this data type, in whatever byte order."""
+    return dtype.newbyteorder("=").name in _NAMES
+
+
 def engine_array(source: Source, *, writable: bool) -> "_native.Array":
     """The array as the engine works on it: natively where that is possible."""
     native = source._open_native(writable)
     if native is not None:
         return native
-    name = source.dtype.newbyteorder("=").name
-    if name not in _NAMES:
+    if not is_native_dtype(source.dtype):
         raise TypeError(
             f"Arrays of dtype {source.dtype} are not supported; use one of {sorted(_NAMES)}."
         )
     return _native.Array.foreign(
         source,
         list(source.shape),
-        name,
+        source.dtype.newbyteorder("=").name,
         None if source.chunks is None else list(source.chunks),
         None if source.shards is None else list(source.shards),
         writable,
