@@ -5,12 +5,20 @@
 
 from typing import Any
 
+from bioimage_rs import io, sources
 from bioimage_rs._copy import copy
 from bioimage_rs._native import __version__
 from bioimage_rs.errors import BioimageError, RunnerError
 from bioimage_rs.runner import RunnerConfig, get_runner
 from bioimage_rs.runs import Run, attach, runs
-from bioimage_rs.sources import as_source, open_source
+from bioimage_rs.sources import (
+    TensorStorePrecomputedSource,
+    as_source,
+    open_cloudvolume,
+    open_source,
+    open_tensorstore_precomputed,
+    open_webknossos,
+)
 from bioimage_rs.util import to_roi
 
 __all__ = [
@@ -19,14 +27,20 @@ __all__ = [
     "RunProgress",
     "RunnerConfig",
     "RunnerError",
+    "TensorStorePrecomputedSource",
     "__version__",
     "as_source",
     "attach",
     "command",
     "copy",
     "get_runner",
+    "io",
+    "open_cloudvolume",
     "open_source",
+    "open_tensorstore_precomputed",
+    "open_webknossos",
     "runs",
+    "sources",
     "to_roi",
     "transformation",
     "wrapper",

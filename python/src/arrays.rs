@@ -44,7 +44,7 @@ impl Array {
 
     /// Paths of the arrays in a Zarr or N5 store.
     #[staticmethod]
-    fn list(py: Python<'_>, path: PathBuf) -> PyResult<Vec<String>> {
+    fn names(py: Python<'_>, path: PathBuf) -> PyResult<Vec<String>> {
         let arrays = py.detach(|| arrays_in(&path)).into_python(py)?;
         Ok(arrays.into_iter().map(|(name, _)| name).collect())
     }

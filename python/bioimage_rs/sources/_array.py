@@ -1,13 +1,18 @@
 """Sources over array objects, and arrays as the engine works on them."""
 
+import contextlib
 import json
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bioimage_rs import _native
-from bioimage_rs.errors import DataError
+from bioimage_rs._dataset import NativeArray
+from bioimage_rs.errors import DataError, InvalidTypeError, NotFoundError
+from bioimage_rs.io._packages import require
 from bioimage_rs.sources._base import Source, SourceSpec, register_opener
 
 _NAMES = {
@@ -24,6 +29,8 @@ class ArraySource(Source):
         # The same array opened natively, once it is read here: without the interpreter lock, and
         # several times faster than through the library that it came with.
         self._natives: dict[bool, NativeArray | None] = {}
+        # A write to these arrays changes more than its region.
+        self._lock = threading.Lock() if _package(array) in ("dask", "xarray") else None
 
     @property
     def array(self) -> Any:
@@ -38,17 +45,24 @@ class ArraySource(Source):
     @property
     def dtype(self) -> np.dtype:
         """Data type of the voxels."""
-        dtype: np.dtype = np.dtype(self.array.dtype)
+        own = self.array.dtype
+        # TensorStore has data types of its own.
+        dtype: np.dtype = np.dtype(getattr(own, "numpy_dtype", own))
         return dtype
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
         """What is read at once."""
+        if _package(self.array) == "tensorstore":
+            return _grid(self.array.chunk_layout.read_chunk.shape, self.shape)
         return _grid(getattr(self.array, "chunks", None), self.shape)
 
     @property
     def shards(self) -> tuple[int, ...] | None:
         """What is written at once, where that is more than a chunk."""
+        if _package(self.array) == "tensorstore":
+            unit = _grid(self.array.chunk_layout.write_chunk.shape, self.shape)
+            return unit if unit != self.chunks else None
         return _grid(getattr(self.array, "shards", None), self.shape)
 
     @property
@@ -56,15 +70,24 @@ class ArraySource(Source):
         """Whether regions can be written."""
         if isinstance(self.array, np.ndarray):
             return bool(self.array.flags.writeable)
+        package = _package(self.array)
+        if package == "z5py":
+            handle = getattr(self.array.file, "_handle", None)
+            return handle is None or bool(handle.mode().can_write())
+        if package == "tensorstore":
+            return bool(self.array.writable)
         return hasattr(type(self.array), "__setitem__") and not getattr(
             self.array, "read_only", False
         )
 
     def _getitem(self, roi: tuple[slice, ...]) -> np.ndarray:
-        return np.asarray(self._fastest(writable=False)[roi])
+        array = self._fastest(writable=False)
+        return np.asarray(array[_in_domain(array, roi)])
 
     def _setitem(self, roi: tuple[slice, ...], value: np.ndarray) -> None:
-        self._fastest(writable=True)[roi] = value
+        array = self._fastest(writable=True)
+        with self._lock or contextlib.nullcontext():
+            array[_in_domain(array, roi)] = value
 
     def _fastest(self, *, writable: bool) -> Any:
         if isinstance(self.array, np.ndarray | NativeArray):
@@ -78,8 +101,17 @@ class ArraySource(Source):
     @staticmethod
     def reopen(spec: SourceSpec) -> "ArraySource":
         """Open the array of a spec for reading and writing."""
-        place = {"format": "zarr", "path": spec.path, "array": spec.internal_path or ""}
-        return ArraySource(NativeArray(_native.Array.open(json.dumps(place), True)))
+        path, inner = str(spec.path), spec.internal_path or ""
+        for format_ in ("zarr", "n5") if spec.kind == "z5py" else ("zarr",):
+            place = {"format": format_, "path": path, "array": inner}
+            with contextlib.suppress(DataError, NotFoundError):
+                return ArraySource(NativeArray(_native.Array.open(json.dumps(place), True)))
+        # What only the array's own library can read or write.
+        if spec.kind == "z5py":
+            return ArraySource(require("z5py", "open this array").File(path, "r+")[inner])
+        return ArraySource(
+            require("zarr", "open this array").open_array(path, path=inner, mode="r+")
+        )
 
     def to_spec(self) -> SourceSpec:
         """See `Source.to_spec`."""
@@ -88,13 +120,11 @@ class ArraySource(Source):
                 "Cannot serialize an in-memory numpy array for distributed execution. Use a "
                 "file-backed array (zarr/n5), or the local backend."
             )
-        if isinstance(self.array, NativeArray):
-            place = json.loads(self.array.native.spec or "{}")
-            return SourceSpec("zarr", place["path"], place["array"])
-        root = _store_root(self.array)
-        if root is not None:
-            return SourceSpec("zarr", str(root), str(self.array.path))
-        if type(self.array).__module__.split(".")[0] == "zarr":
+        place = _place(self.array)
+        if place is not None and place["format"] in ("zarr", "n5"):
+            kind = "z5py" if place["format"] == "n5" or _package(self.array) == "z5py" else "zarr"
+            return SourceSpec(kind, place["path"], place["array"])
+        if _package(self.array) == "zarr":
             raise ValueError(
                 "Cannot serialize this zarr array: its store has no filesystem root. Use a local "
                 "store, or the local backend."
@@ -108,47 +138,33 @@ class ArraySource(Source):
             return _native.Array.memory(array, array.dtype.name) if plain else None
         if isinstance(array, NativeArray):
             return array.native
-        root = _store_root(array)
-        if root is None:
+        place = _place(array)
+        if place is None or (writable and not self.writable):
             return None
-        place = {"format": "zarr", "path": str(root), "array": str(array.path)}
         try:
-            return _native.Array.open(json.dumps(place), writable)
-        except DataError:
+            native = _native.Array.open(json.dumps(place), writable)
+        except (DataError, InvalidTypeError):
             # A data type or codec that only the array's own library knows.
             return None
+        return native if tuple(native.shape) == self.shape else None
 
 
 register_opener("zarr", ArraySource.reopen)
+register_opener("z5py", ArraySource.reopen)
 
 
-class NativeArray:
-    """An array that the engine reads and writes, with the interface of other array libraries."""
-
-    def __init__(self, native: "_native.Array") -> None:
-        self.native = native
-        self.shape = tuple(native.shape)
-        self.dtype = np.dtype(native.dtype)
-        self.chunks = None if native.chunks is None else tuple(native.chunks)
-        self.shards = None if native.shards is None else tuple(native.shards)
-        self.read_only = not native.writable
-
-    def __getitem__(self, roi: tuple[slice, ...]) -> np.ndarray:
-        shape = [part.stop - part.start for part in roi]
-        if 0 in shape:
-            return np.empty(shape, self.dtype)
-        flat = self.native.read([part.start for part in roi], shape)
-        return flat.view(self.dtype).reshape(shape)
-
-    def __setitem__(self, roi: tuple[slice, ...], value: Any) -> None:
-        shape = [part.stop - part.start for part in roi]
-        block = np.ascontiguousarray(np.broadcast_to(value, shape), dtype=self.dtype)
-        if block.size:
-            self.native.write([part.start for part in roi], block)
+def _package(array: Any) -> str:
+    """The package that an array's type comes from."""
+    return type(array).__module__.partition(".")[0]
 
 
 def _grid(grid: Any, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """A regular grid of chunks; dask's tuples of tuples and h5py's `True` are none."""
+    """A regular grid of chunks; h5py's `True` and dask's uneven chunks are none."""
+    if isinstance(grid, tuple) and all(isinstance(axis, tuple) for axis in grid):
+        # Dask tells the extent of every chunk.
+        if any(len(set(axis[:-1])) > 1 or axis[-1] > axis[0] for axis in grid if axis):
+            return None
+        grid = tuple(axis[0] if axis else 0 for axis in grid)
     try:
         regular = tuple(int(extent) for extent in grid)
     except TypeError:
@@ -156,12 +172,43 @@ def _grid(grid: Any, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     return regular if len(regular) == len(shape) and all(regular) else None
 
 
-def _store_root(array: Any) -> Path | None:
-    """The folder of a zarr-python array's store, if it has one."""
-    root = getattr(getattr(array, "store", None), "root", None)
-    if root is None or not hasattr(array, "path") or not Path(str(root)).is_dir():
+def _place(array: Any) -> dict[str, str] | None:
+    """Where the engine finds an array that another library has opened, if it lies in files."""
+    if isinstance(array, NativeArray):
+        return json.loads(array.native.spec or "null")  # type: ignore[no-any-return]
+    package = _package(array)
+    if package == "zarr":
+        root = getattr(getattr(array, "store", None), "root", None)
+        format_, inner = "zarr", str(getattr(array, "path", ""))
+    elif package == "z5py":
+        root = getattr(array.file, "filename", None)
+        format_, inner = "zarr" if array.is_zarr else "n5", array.name.lstrip("/")
+    elif package == "tensorstore":
+        root, format_, inner = _tensorstore_root(array), "zarr", ""
+    else:
         return None
-    return Path(str(root)).absolute()
+    if root is None or not Path(str(root)).is_dir():
+        return None
+    return {"format": format_, "path": str(Path(str(root)).absolute()), "array": inner}
+
+
+def _tensorstore_root(array: Any) -> str | None:
+    """The folder of a Zarr array that TensorStore has opened whole and as it is."""
+    spec = array.spec().to_json()
+    store = spec.get("kvstore", {})
+    view = spec.get("transform", {})
+    whole = not any(view.get("input_inclusive_min", ())) and "output" not in view
+    if spec.get("driver") not in ("zarr", "zarr3") or not whole or "field" in spec:
+        return None
+    return store.get("path") if store.get("driver") == "file" else None
+
+
+def _in_domain(array: Any, roi: tuple[slice, ...]) -> tuple[slice, ...]:
+    """A region in the coordinates of the array, which need not start at zero in TensorStore."""
+    if _package(array) != "tensorstore":
+        return roi
+    origin: Iterable[int] = array.domain.origin
+    return tuple(slice(p.start + at, p.stop + at) for p, at in zip(roi, origin, strict=True))
 
 
 def is_native_dtype(dtype: np.dtype) -> bool:

@@ -8,8 +8,23 @@ from typing import Any
 import numpy as np
 
 from bioimage_rs import _native
-from bioimage_rs.sources._array import ArraySource, NativeArray
-from bioimage_rs.sources._base import PathLike, SourceSpec
+from bioimage_rs._dataset import NativeArray
+from bioimage_rs.errors import BioimageError, DataError, InvalidTypeError, NotFoundError
+from bioimage_rs.io import constructor_for_format, infer_format, is_writable_format
+from bioimage_rs.io._containers import open_n5, open_zarr
+from bioimage_rs.sources._array import ArraySource
+from bioimage_rs.sources._base import (
+    PathLike,
+    Source,
+    SourceSpec,
+    register_opener,
+    register_source,
+)
+
+_SEVERAL = (
+    "This format holds multiple arrays; pass 'internal_path' to select one (the key/path of the "
+    "array inside the container)."
+)
 
 
 class FileSource(ArraySource):
@@ -56,6 +71,14 @@ class FileSource(ArraySource):
         params = {"format": self.format, "mode": self._mode, **self._open_kwargs}
         return SourceSpec("file", str(self.path), self.internal_path, params)
 
+    @staticmethod
+    def reopen(spec: SourceSpec) -> "FileSource":
+        """Open the file of a spec again, as it was opened first but never emptied."""
+        params = dict(spec.params)
+        name, mode = params.pop("format"), params.pop("mode", "r")
+        mode = "r+" if mode in ("w", "w-", "x") else mode
+        return open_source(str(spec.path), spec.internal_path, format=name, mode=mode, **params)
+
 
 def open_source(
     path: PathLike,
@@ -66,25 +89,35 @@ def open_source(
 ) -> FileSource:
     """Open an array in a file.
 
+    Zarr, N5, TIFF, MRC and NIfTI are read by the engine, block by block; a `.nii.gz` file is
+    decoded into memory when it is first read. Other formats are read by their Python packages.
+
     Parameters
     ----------
     path
-        A Zarr store (`.zarr`), a TIFF stack, a folder or glob of TIFF slices, an HDF5 or N5 file.
+        A Zarr or N5 store (`.zarr`, `.n5`) or an array in one, a TIFF stack, a folder or glob of
+        TIFF slices, an MRC (`.mrc`, `.rec`), NIfTI (`.nii`, `.nii.gz`), HDF5 (`.h5`) or MSR file, a
+        folder of images or of a KNOSSOS dataset.
     internal_path
-        The array inside a container.
+        The array inside a container; a glob pattern for a folder of images. By default `"data"` in
+        MRC and NIfTI files, `"0"` in MSR files, `"mag1"` in KNOSSOS datasets.
     format
-        `zarr`, `tif`, `hdf5` or `n5`; from the path's ending by default.
+        One of `bp.io.supported_formats()`; from the path's ending by default.
     mode
-        `r`, or `r+` and `a` for reading and writing.
+        `r`, or `r+` and `a` for reading and writing HDF5, N5 and Zarr.
     kwargs
-        Handed to the Python reader of `hdf5` and `n5`.
+        Handed to the package that opens the format.
 
     Raises
     ------
     FileNotFoundError
         With the nearest name.
+    KeyError
+        For a container without such an array.
     ValueError
         For an unknown format, or a container with several arrays and no `internal_path`.
+    ImportError
+        Naming the package that reads the format, where it is missing.
 
     Examples
     --------
@@ -93,67 +126,80 @@ def open_source(
     >>> source[3:5].shape  # doctest: +SKIP
     (2, 512, 512)
     """
-    place = os.fspath(path)
-    name = format or _infer_format(place)
-    if name in ("zarr", "tif"):
-        text = place if not internal_path else f"{place}::{internal_path}"
-        native = _native.Array.locate(text)
-        if mode != "r" and name == "zarr":
-            native = _native.Array.open(native.spec or "", True)
-        spec = json.loads(native.spec or "{}")
-        inner = spec.get("array", "")
-        array: Any = NativeArray(native)
-    elif name in ("hdf5", "n5"):
-        if not internal_path:
-            raise ValueError("This format holds multiple arrays; pass 'internal_path' to name one.")
-        array, inner = _open_with_python(name, place, internal_path, mode, kwargs), internal_path
-    else:
-        raise ValueError(f"Unknown or unavailable format '{name}'. Use one of zarr, tif, hdf5, n5.")
+    name = infer_format(path) if format is None else format
+    constructor = constructor_for_format(name)
+    opened = None
+    if constructor in (open_n5, open_zarr) and not kwargs:
+        opened = _open_in_store(name, path, internal_path, mode)
+    if opened is None:
+        opened = _open_with(constructor(path, mode=mode, **kwargs), internal_path)
+    array, inner = opened
     return FileSource(
         array,
-        path=place,
+        path=path,
         internal_path=inner,
         format=name,
         mode=mode,
         open_kwargs=kwargs,
-        writable=name != "tif",
+        writable=is_writable_format(name),
     )
 
 
-_EXTENSIONS = {
-    ".zarr": "zarr", ".zr": "zarr", ".tif": "tif", ".tiff": "tif", ".h5": "hdf5", ".hdf": "hdf5",
-    ".hdf5": "hdf5", ".n5": "n5",
-}  # fmt: skip
-
-
-def _infer_format(path: str) -> str:
-    if "*" in path:
-        return "tif"
-    here = Path(path)
-    for part in (here, *here.parents):
-        known = _EXTENSIONS.get(part.suffix.lower())
-        if known:
-            return known
-    if here.is_dir():
-        is_zarr = any((here / name).exists() for name in ("zarr.json", ".zarray", ".zgroup"))
-        return "zarr" if is_zarr else "tif"
-    raise ValueError(
-        f"Could not infer a file format from extension '{here.suffix}'; pass 'format' to name it."
-    )
-
-
-def _open_with_python(
-    name: str, path: str, internal_path: str, mode: str, kwargs: dict[str, Any]
-) -> Any:
+def _open_in_store(
+    name: str, path: PathLike, internal_path: str | None, mode: str
+) -> tuple[NativeArray, str] | None:
+    """An array that the engine reads; none if its own package has to open it."""
+    place, store = os.fspath(path), Path(path)
+    if mode not in ("r", "r+", "a") or (mode == "a" and not store.exists()):
+        return None
     try:
-        if name == "hdf5":
-            import h5py
+        native = _native.Array.locate(f"{place}::{internal_path}" if internal_path else place)
+        if mode != "r":
+            native = _native.Array.open(native.spec or "", True)
+    except NotFoundError as error:
+        if internal_path and store.exists():
+            raise KeyError(f"{error} {error.fix or ''}".strip()) from error
+        raise
+    except (DataError, InvalidTypeError) as error:
+        if error.kind == "corrupt-data":
+            raise
+        return None
+    except BioimageError as error:
+        if error.kind == "ambiguous-array":
+            raise ValueError(f"{_SEVERAL} {error}") from error
+        raise
+    inner = json.loads(native.spec or "{}")["array"]
+    # The path itself may name an array inside a store.
+    return NativeArray(native), internal_path or (inner if (store / inner).exists() else "")
 
-            return h5py.File(path, mode, **kwargs)[internal_path]
-        import z5py
 
-        return z5py.File(path, mode, **kwargs)[internal_path]
-    except ImportError as error:
-        raise ValueError(
-            f"Reading {name} needs the Python package {error.name}: pip install {error.name}"
-        ) from None
+def _open_with(file: Any, key: str | None) -> tuple[Any, str]:
+    """An array in a file that a format's constructor has opened, and its name there."""
+    if key is None:
+        key = getattr(file, "default_key", None)
+    if not key and hasattr(file, "shape") and hasattr(file, "dtype"):
+        return file, ""
+    if key is None:
+        raise ValueError(_SEVERAL)
+    return file[key], key
+
+
+def _from_h5py(dataset: Any) -> Source:
+    writable = dataset.file.mode != "r"
+    return FileSource(
+        dataset,
+        path=dataset.file.filename,
+        internal_path=dataset.name.lstrip("/"),
+        format="hdf5",
+        mode="r+" if writable else "r",
+        writable=writable,
+    )
+
+
+def _is_h5py_dataset(obj: object) -> bool:
+    from_h5py = type(obj).__module__.partition(".")[0] == "h5py"
+    return from_h5py and hasattr(obj, "file") and hasattr(obj, "shape")
+
+
+register_source(_is_h5py_dataset, _from_h5py)
+register_opener("file", FileSource.reopen)

@@ -53,7 +53,7 @@ impl Description {
         if node.version == 3 {
             check_extensions(&node.json, name)?;
         }
-        let keys = parse(node)?;
+        let keys = parse(node, dtype)?;
         let unit = unit_shape(node)?;
         let fill = keys.fill_value().as_ne_bytes().to_vec();
         let unreadable = |why: String| damaged(&node.file, &why);
@@ -209,11 +209,19 @@ fn check_extensions(json: &Value, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn parse(node: &ArrayNode) -> Result<ZarrsArray<()>> {
+fn parse(node: &ArrayNode, dtype: DType) -> Result<ZarrsArray<()>> {
+    let mut json = node.json.clone();
+    let is_float = matches!(dtype, DType::F32 | DType::F64);
+    if let Some(fill) = json.get_mut("fill_value").filter(|fill| fill.is_f64() && !is_float)
+        && let Some(value) = fill.as_f64().filter(|value| *value == f64::from(*value as i32))
+    {
+        // z5 gives integers a fill value of 0.0.
+        *fill = json!(value as i32);
+    }
     let metadata = if node.version == 3 {
-        serde_json::from_value(node.json.clone()).map(ArrayMetadata::V3)
+        serde_json::from_value(json).map(ArrayMetadata::V3)
     } else {
-        serde_json::from_value(node.json.clone()).map(ArrayMetadata::V2)
+        serde_json::from_value(json).map(ArrayMetadata::V2)
     };
     let metadata = metadata.map_err(|error| damaged(&node.file, &error.to_string()))?;
     ZarrsArray::new_with_metadata(std::sync::Arc::new(()), "/", metadata)
