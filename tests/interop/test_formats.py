@@ -5,7 +5,7 @@ import struct
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import bioimage_py
 import bioimage_rs as bp
@@ -211,7 +211,7 @@ def bp_(home: Path) -> Bp:
 @pytest.mark.parametrize("dtype", ["int8", "int16", "uint16", "float32"])
 @pytest.mark.parametrize("shape", [(7, 9), (1, 7, 9), (5, 7, 9), (2, 5, 7, 9)])
 @pytest.mark.parametrize("byteorder", ["<", ">"])
-def test_mrc(dtype: str, shape: tuple[int, ...], byteorder: str) -> None:
+def test_mrc(dtype: str, shape: tuple[int, ...], byteorder: Literal["<", ">"]) -> None:
     data = values(dtype, shape)
     with mrcfile.new("in.mrc") as file:
         file.set_data(data.astype(np.dtype(dtype).newbyteorder(byteorder)))
@@ -428,7 +428,7 @@ def test_knossos(home: Path, ending: str) -> None:
         imageio.imwrite(name, block.reshape(side * side, side))
         stored = imageio.imread(name).reshape(block.shape)
         data[z * side :, y * side :, x * side :][:side, :side, :side] = stored
-    options = {} if ending == "png" else {"load_png": False}
+    options: dict[str, Any] = {} if ending == "png" else {"load_png": False}
     source = bp.open_source("set", **options)
     assert source.internal_path == "mag1"
     assert source.chunks == (side,) * 3
