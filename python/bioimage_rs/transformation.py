@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from bioimage_rs import _native
+from bioimage_rs._dataset import NativeArray
 from bioimage_rs.sources import Source, SourceLike, as_source
-from bioimage_rs.sources._array import NativeArray, engine_array
+from bioimage_rs.sources._array import engine_array
 
 __all__ = [
     "compute_affine_matrix",

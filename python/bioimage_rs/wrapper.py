@@ -13,8 +13,9 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from bioimage_rs import _native
+from bioimage_rs._dataset import NativeArray
 from bioimage_rs.sources import Source, SourceLike, SourceSpec, as_source, from_spec
-from bioimage_rs.sources._array import NativeArray, engine_array, is_native_dtype
+from bioimage_rs.sources._array import engine_array, is_native_dtype
 from bioimage_rs.sources._base import register_opener
 from bioimage_rs.transformation import (
     check_homogeneous,
