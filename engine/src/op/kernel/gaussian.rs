@@ -79,27 +79,24 @@ fn correlate_row(from: &[f32], to: &mut [f32], kernel: &[f32], padded: &mut Vec<
     }
 }
 
-/// Values of a line that are summed up while they are in the first-level cache.
+/// Values of a line that are summed up at once, so that all lines of a sum stay in the cache.
 const TILE: usize = 2048;
 
 /// Along another axis, whose neighbours are `inner` values apart: whole lines are added up.
 fn correlate_lines(from: &[f32], to: &mut [f32], inner: usize, kernel: &[f32]) {
     let extent = from.len() / inner;
-    for (i, to) in to.chunks_exact_mut(inner).enumerate() {
-        for (tile, to) in to.chunks_mut(TILE).enumerate() {
-            let line = |at: isize| {
-                let start = mirrored(at, extent) * inner + tile * TILE;
-                &from[start..start + to.len()]
-            };
-            let centre = line(i as isize);
-            let sides: Vec<_> = (1..kernel.len() as isize)
-                .map(|distance| (line(i as isize - distance), line(i as isize + distance)))
-                .collect();
-            for (to, centre) in to.iter_mut().zip(centre) {
+    for first in (0..inner).step_by(TILE) {
+        let len = TILE.min(inner - first);
+        let line = |at: isize| &from[mirrored(at, extent) * inner + first..][..len];
+        for i in 0..extent {
+            let to = &mut to[i * inner + first..][..len];
+            for (to, centre) in to.iter_mut().zip(line(i as isize)) {
                 *to = kernel[0] * centre;
             }
-            for (weight, (left, right)) in kernel[1..].iter().zip(sides) {
-                for ((to, left), right) in to.iter_mut().zip(left).zip(right) {
+            for (distance, weight) in kernel.iter().enumerate().skip(1) {
+                let (i, distance) = (i as isize, distance as isize);
+                let sides = line(i - distance).iter().zip(line(i + distance));
+                for (to, (left, right)) in to.iter_mut().zip(sides) {
                     *to += weight * (left + right);
                 }
             }

@@ -182,3 +182,82 @@ impl<T: Transform> Source for Wrapped<T> {
         self.transform.read(&*self.source, region)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::Scalar;
+    use crate::grid::Grid;
+    use crate::source::memory::MemoryArray;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Remembers the most that was read at once.
+    struct Watched {
+        array: MemoryArray,
+        most: AtomicU64,
+    }
+
+    impl Source for Watched {
+        fn shape(&self) -> &[u64] {
+            self.array.shape()
+        }
+        fn dtype(&self) -> DType {
+            self.array.dtype()
+        }
+        fn spec(&self) -> Option<Spec> {
+            None
+        }
+        fn fingerprint(&self) -> Result<String> {
+            self.array.fingerprint()
+        }
+        fn read(&self, region: &Region) -> Result<Array> {
+            self.most.fetch_max(region.voxels() * 2, Ordering::Relaxed);
+            self.array.read(region)
+        }
+    }
+
+    fn wraps() -> Vec<Wrap> {
+        let fill = Scalar::Integer(0);
+        let row = |values: [f64; 4]| values.map(Scalar::Float).to_vec();
+        let resize = |shape: [u64; 3], order, anti_aliasing, align| {
+            Wrap::Resize(Resize { shape: shape.to_vec(), order, fill, anti_aliasing, align })
+        };
+        let turned =
+            vec![row([0.9, 0.4, 0.0, -1.0]), row([-0.4, 0.9, 0.1, 3.5]), row([0.0, 0.2, 1.7, 0.3])];
+        let smoothing = [Smoothing::None, Smoothing::AntiAliasing, Smoothing::Sigma(vec![1.0; 3])];
+        let affine = smoothing.map(|smoothing| {
+            let (shape, matrix, order) = (vec![20, 20, 20], turned.clone(), 3);
+            Wrap::Affine(Affine { shape, matrix, order, fill, smoothing })
+        });
+        let mut wraps = vec![
+            resize([9, 40, 11], 0, false, Align::Corner),
+            resize([9, 40, 11], 5, true, Align::Center),
+            resize([30, 7, 24], 1, false, Align::Center),
+            Wrap::Pad(Pad { right: vec![5, 0, 40], mode: PadMode::Wrap }),
+            Wrap::Pad(Pad { right: vec![5, 0, 40], mode: PadMode::Reflect }),
+            Wrap::Axes(Axes { axes: vec![Some(2), None, Some(0), Some(1)] }),
+            Wrap::Normalize(Normalize { dtype: DType::F64 }),
+        ];
+        wraps.extend(affine);
+        wraps
+    }
+
+    #[test]
+    fn no_block_reads_more_than_was_projected_and_specs_make_the_same_again() {
+        for wrap in wraps() {
+            let array = MemoryArray::zeros(DType::U16, &[24, 20, 22]);
+            let watched = Arc::new(Watched { array, most: AtomicU64::new(0) });
+            let source = wrap.clone().over(watched.clone()).unwrap();
+            let block_shape = vec![6; source.shape().len()];
+            let grid = Grid::new(Region::whole(source.shape()), &block_shape).unwrap();
+            for id in 0..grid.len() {
+                let region = grid.block(id).unwrap().inner;
+                assert_eq!(source.read(&region).unwrap().shape(), region.shape);
+            }
+            let most = watched.most.load(Ordering::Relaxed);
+            assert!(most > 0 && most <= source.read_bytes(&block_shape), "{wrap:?}");
+            let text = serde_json::to_string(&wrap).unwrap();
+            assert_eq!(serde_json::from_str::<Wrap>(&text).unwrap(), wrap);
+        }
+    }
+}

@@ -6,7 +6,6 @@ use crate::dispatch;
 use crate::dtype::{DType, Element};
 use crate::error::Result;
 use crate::grid::Region;
-use crate::op::kernel::values_mut;
 use crate::source::Source;
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +63,7 @@ impl Transform for ThresholdTransform {
         let mut out = Array::zeros(DType::Bool, &region.shape);
         let threshold = self.parameters.threshold.as_f64();
         let operator = self.parameters.operator;
-        let to = values_mut::<bool>(&mut out)?;
+        let to = out.bytes_mut();
         dispatch!(block.dtype(), T => {
             let values = block.values::<T>()?;
             compare::<T, <T as Compared>::In>(values, T::threshold(threshold), operator, to);
@@ -89,10 +88,24 @@ macro_rules! compared {
         }
     )*};
 }
-compared!(
-    u8 as f64, u16 as f64, u32 as f64, u64 as f64, i8 as f64, i16 as f64, i32 as f64, i64 as f64,
-    f32 as f32, f64 as f64
-);
+compared!(u32 as f64, u64 as f64, i32 as f64, i64 as f64, f32 as f32, f64 as f64);
+
+macro_rules! compared_small {
+    ($($t:ty),*) => {$(
+        impl Compared for $t {
+            type In = f32;
+            fn widen(self) -> f32 { f32::from(self) }
+            /// Between two integers one number is as good as another, and far outside, too: so that
+            /// it is exact in the type that more of can be compared at once.
+            fn threshold(threshold: f64) -> f32 {
+                let whole = threshold.floor();
+                let between = if threshold > whole { whole + 0.5 } else { threshold };
+                between.clamp(-1e6, 1e6) as f32
+            }
+        }
+    )*};
+}
+compared_small!(u8, u16, i8, i16);
 
 impl Compared for bool {
     type In = f64;
@@ -108,11 +121,11 @@ fn compare<T: Compared<In = N>, N: PartialOrd + Copy>(
     values: &[T],
     threshold: N,
     operator: Comparison,
-    out: &mut [bool],
+    out: &mut [u8],
 ) {
-    fn each<T: Copy>(values: &[T], out: &mut [bool], holds: impl Fn(T) -> bool) {
+    fn each<T: Copy>(values: &[T], out: &mut [u8], holds: impl Fn(T) -> bool) {
         for (out, value) in out.iter_mut().zip(values) {
-            *out = holds(*value);
+            *out = u8::from(holds(*value));
         }
     }
     match operator {
@@ -141,6 +154,12 @@ mod tests {
     #[test]
     fn integers_are_compared_with_fractions_and_floats_in_their_own_precision() {
         assert_eq!(above::<i8>(&[-1, 0, 1], -0.5, Comparison::Greater), [false, true, true]);
+        let near = 2.0 - 1e-12;
+        assert_eq!(above::<u16>(&[1, 2, 3], near, Comparison::Greater), [false, true, true]);
+        assert_eq!(above::<u8>(&[1, 2, 255], near, Comparison::Less), [true, false, false]);
+        assert_eq!(above::<i8>(&[2], near, Comparison::Equal), [false]);
+        assert_eq!(above::<i16>(&[i16::MIN], f64::NEG_INFINITY, Comparison::Greater), [true]);
+        assert_eq!(above::<u16>(&[5], f64::NAN, Comparison::NotEqual), [true]);
         assert_eq!(above::<f32>(&[0.1], 0.1, Comparison::Equal), [true]);
         assert_eq!(above::<f64>(&[f64::from(0.1f32)], 0.1, Comparison::Equal), [false]);
         assert_eq!(above::<bool>(&[false, true], 0.5, Comparison::LessEqual), [true, false]);
