@@ -56,8 +56,9 @@ def compute_affine_matrix(
     Examples
     --------
     >>> from bioimage_rs.transformation import compute_affine_matrix
-    >>> compute_affine_matrix(scale=[2, 3], translation=[1, 0]).tolist()
-    [[2.0, 0.0, 1.0], [0.0, 3.0, 0.0], [0.0, 0.0, 1.0]]
+    >>> matrix = compute_affine_matrix(scale=[2, 3], translation=[1, 0])
+    >>> matrix.diagonal().tolist(), matrix[:, 2].tolist()
+    ([2.0, 3.0, 1.0], [1.0, 0.0, 1.0])
     """
     given = [(scale, False), (rotation, True), (shear, True), (translation, False)]
     if all(values is None for values, _ in given):
