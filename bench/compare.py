@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import functions
 import numpy as np
 import tifffile
 import zarr
@@ -189,6 +190,7 @@ def main() -> None:
             results[case] = measure(case, folder)
             print(json.dumps({case: results[case]}), file=sys.stderr)
         starts = start_of_worker(folder)
+        of_functions = functions.table(folder, ROUNDS)
     if set(results) != set(CASES):
         return
     text = report(results, starts)
@@ -200,6 +202,7 @@ def main() -> None:
             f"{own['plan_blocks']:,} blocks in {own['plan_s']:.3f} s, peak memory of that process "
             f"{own['plan_peak_memory'] / 1e6:.0f} MB."
         )
+    text += f"\n\nPython functions and wrappers, on the same data:\n\n{of_functions}"
     print(text)
     if arguments.write:
         page = arguments.write.read_text()

@@ -2,7 +2,7 @@
 
 use bioimage_engine::dtype::DType;
 use bioimage_engine::grid::Region;
-use bioimage_engine::op::{ArrayShape, BlockIo, Operation, OperationSpec, Traffic};
+use bioimage_engine::op::{ArrayShape, BlockIo, Operation, OperationSpec, Product};
 use bioimage_engine::plan::{Plan, PlanInput};
 use bioimage_engine::run::folder::Code;
 use bioimage_engine::run::process::peak_memory;
@@ -24,8 +24,8 @@ impl Operation for Nothing {
     fn block_bytes(&self, _: u64, _: &[ArrayShape], _: &[ArrayShape]) -> u64 {
         0
     }
-    fn run(&self, _: &BlockIo) -> bioimage_engine::Result<Traffic> {
-        Ok(Traffic::default())
+    fn run(&self, _: &BlockIo) -> bioimage_engine::Result<Product> {
+        Ok(Product::default())
     }
 }
 
@@ -53,7 +53,12 @@ fn blocks_per_second(blocks: u64, workers: u64) -> bioimage_engine::Result<f64> 
     let array = Arc::new(MemoryArray::zeros(DType::U8, &[blocks]));
     let setup = Setup {
         operation: Arc::new(Nothing),
-        spec: OperationSpec { name: "nothing".into(), parameters: serde_json::Value::Null },
+        spec: OperationSpec {
+            name: "nothing".into(),
+            parameters: serde_json::Value::Null,
+            language: None,
+        },
+        payload: None,
         inputs: vec![array.clone() as Arc<dyn Source>],
         outputs: vec![Output::Existing(array as Arc<dyn Sink>)],
         mask: None,
@@ -87,6 +92,7 @@ fn plan(edge: u64) -> bioimage_engine::Result<(f64, u64)> {
         reading: &|_| 0,
         masked: false,
         workers: 2,
+        tasks_per_worker: 4,
         backend: Backend::Subprocess,
         budget: 1 << 40,
     })?;

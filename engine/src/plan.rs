@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// Blocks larger than this are not proposed by [`auto_block_shape`], unless one write unit is.
 const AUTO_BLOCK_BYTES: u64 = 32 << 20;
 /// Worker processes get several tasks each, so that a slow one does not hold up the end.
-const TASKS_PER_WORKER: u64 = 4;
+pub const TASKS_PER_WORKER: u64 = 4;
 /// Memory of a worker process besides its blocks: code, buffers of codecs, the journal.
 const PROCESS_BYTES: u64 = 32 << 20;
 
@@ -116,6 +116,8 @@ pub struct PlanInput<'a> {
     pub masked: bool,
     /// How many work at the same time.
     pub workers: u64,
+    /// Tasks that each worker process gets.
+    pub tasks_per_worker: u64,
     /// Where they work.
     pub backend: Backend,
     /// Memory that may be used, in bytes.
@@ -178,7 +180,11 @@ impl Plan {
         let groups = ownership.groups(&grid) as usize;
         Ok(Plan {
             format: crate::run::FORMAT,
-            tasks: divide((0..groups).map(|group| group as u64), input.workers, input.backend),
+            tasks: divide(
+                (0..groups).map(|group| group as u64),
+                input.workers.saturating_mul(input.tasks_per_worker),
+                input.backend,
+            ),
             stages: vec![input.operation.name().to_owned()],
             bytes_to_read: bytes(input.inputs),
             bytes_to_write: bytes(input.outputs),
@@ -189,18 +195,18 @@ impl Plan {
     }
 }
 
-/// Tasks of nearly equal size that cover the groups, which come in ascending order. Threads share
-/// one task, which they take blocks from in order, so that neighbours in the array are neighbours in
+/// So many tasks of nearly equal size that cover the groups, which come in ascending order. Threads
+/// share one task, which they take blocks from in order, so that neighbours in the array are neighbours in
 /// time.
 pub fn divide(
     groups: impl ExactSizeIterator<Item = u64>,
-    workers: u64,
+    tasks: u64,
     backend: Backend,
 ) -> Vec<Task> {
     let count = groups.len() as u64;
     let tasks = match backend {
         Backend::Local => 1,
-        Backend::Subprocess => workers.saturating_mul(TASKS_PER_WORKER),
+        Backend::Subprocess => tasks,
     };
     let tasks = tasks.clamp(1, count.max(1));
     let mut divided = vec![Task::default(); tasks as usize];
@@ -344,6 +350,7 @@ pub(crate) mod tests {
             reading: &|_| 0,
             masked: false,
             workers: 1,
+            tasks_per_worker: TASKS_PER_WORKER,
             backend: Backend::Local,
             budget: 1 << 40,
         })
@@ -363,6 +370,7 @@ pub(crate) mod tests {
             reading: &|_| 0,
             masked: false,
             workers: 2,
+            tasks_per_worker: TASKS_PER_WORKER,
             backend: Backend::Local,
             budget,
         })

@@ -6,7 +6,7 @@ use bioimage_engine::array::Array;
 use bioimage_engine::dtype::DType;
 use bioimage_engine::grid::Region;
 use bioimage_engine::op::copy::Copy;
-use bioimage_engine::op::{ArrayShape, BlockIo, Operation, OperationSpec, Traffic};
+use bioimage_engine::op::{ArrayShape, BlockIo, Operation, OperationSpec, Product};
 use bioimage_engine::run::folder::{Code, RunFolder};
 use bioimage_engine::run::live::{LiveView, RunView};
 use bioimage_engine::run::monitor::Monitor;
@@ -31,7 +31,7 @@ impl<F: Fn(&BlockIo) -> Result<()> + Send + Sync> Operation for Troubled<F> {
     fn block_bytes(&self, voxels: u64, inputs: &[ArrayShape], outputs: &[ArrayShape]) -> u64 {
         Copy::default().block_bytes(voxels, inputs, outputs)
     }
-    fn run(&self, io: &BlockIo) -> Result<Traffic> {
+    fn run(&self, io: &BlockIo) -> Result<Product> {
         (self.0)(io)?;
         Copy::default().run(io)
     }
@@ -64,6 +64,7 @@ impl Fixture {
         Setup {
             operation: Arc::new(operation),
             spec,
+            payload: None,
             inputs: vec![self.source.clone()],
             outputs: vec![Output::Existing(self.target.clone() as Arc<dyn Sink>)],
             mask: None,

@@ -7,6 +7,8 @@ from typing import Any
 
 from bioimage_rs import io, sources
 from bioimage_rs._copy import copy
+from bioimage_rs._defaults import defaults
+from bioimage_rs._map_blocks import for_each_location, map_blocks
 from bioimage_rs._native import __version__
 from bioimage_rs.errors import BioimageError, RunnerError
 from bioimage_rs.runner import RunnerConfig, get_runner
@@ -33,8 +35,11 @@ __all__ = [
     "attach",
     "command",
     "copy",
+    "defaults",
+    "for_each_location",
     "get_runner",
     "io",
+    "map_blocks",
     "open_cloudvolume",
     "open_source",
     "open_tensorstore_precomputed",

@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 
 from bioimage_rs import _native
+from bioimage_rs._defaults import takes_defaults
 from bioimage_rs._progress import showing
 from bioimage_rs.errors import BioimageError, RunnerError
-from bioimage_rs.runner import RunnerConfig, get_runner
-from bioimage_rs.runs import Run, find_program, finish, stopped_by_interrupt
-from bioimage_rs.sources import ArraySource, Source, SourceLike, as_source
+from bioimage_rs.runner import RunnerConfig, _checks, get_runner
+from bioimage_rs.runner._base import known_blocks
+from bioimage_rs.runs import Progress, Run, finish, stopped_by_interrupt
+from bioimage_rs.sources import Source, SourceLike, as_source
 from bioimage_rs.sources._array import engine_array
+from bioimage_rs.util import check_rerun_args, derive_block_shape, get_blocking, same_array
 
 
+@takes_defaults
 def copy(
     input: SourceLike,  # noqa: A002 - the reference's name
     output: SourceLike | None = None,
@@ -31,6 +35,7 @@ def copy(
     cast: str = "wrapping",
     memory: int | str | None = None,
     retries: int = 3,
+    progress: Progress | None = None,
     **new_output: Any,
 ) -> SourceLike:
     """Copy an array into another grid, codec or data type.
@@ -65,6 +70,8 @@ def copy(
         Bytes that may be used; what is available by default.
     retries
         How often a block is tried again after a failure that may pass.
+    progress
+        Called with the numbers of blocks by state whenever they change.
     new_output
         With paths as input and output, what `bp copy` takes for a new array: `chunks`, `shards`,
         `codec`, `dtype`, `roi`, `overwrite`.
@@ -112,14 +119,7 @@ def copy(
         )
     runner = get_runner(job_type, job_config)
     local = runner.job_type == "local"
-    if resume_from is not None and block_ids is not None:
-        raise ValueError("Pass either 'resume_from' or 'block_ids', not both.")
-    if resume_from is not None and local:
-        raise ValueError(
-            "resume_from is only valid for distributed backends (subprocess/slurm); the local "
-            "runner keeps no temp folder. Re-run the operation in-process instead (optionally with "
-            "block_ids=err.failed_block_ids for a subset)."
-        )
+    check_rerun_args(runner.job_type, resume_from, block_ids)
     source = as_source(input)
     result = output
     if result is None:
@@ -140,29 +140,29 @@ def copy(
     bad_ids: list[int] = []
     if not direct:
         block_shape = _check_blocked(source, target, mask_source, block_shape)
-        block_ids, bad_ids = _known_blocks(source.shape, block_shape, block_ids)
+        total = get_blocking(source.shape, block_shape).number_of_blocks
+        block_ids, bad_ids = known_blocks(block_ids, total)
     if not local:
-        for role, one in (("input", source), ("output", target), ("mask", mask_source)):
-            _require_reopenable(role, one)
+        _checks.reopenable([source], [target], mask_source)
     if not target.writable:
         raise TypeError(f"The output ({type(target).__name__}) is read-only.")
     if 0 in source.shape:
         return result
+    how = runner._how(num_workers)
+    if memory is not None:
+        how["budget"] = _native.parse_bytes(memory) if isinstance(memory, str) else memory
     native = _native.copy(
         engine_array(source, writable=False),
         engine_array(target, writable=True),
-        block_shape=None if block_shape is None else [int(extent) for extent in block_shape],
-        mask=None if mask_source is None else engine_array(mask_source, writable=False),
-        block_ids=block_ids,
-        backend=runner.job_type,
-        workers=num_workers,
-        cast=cast,
-        budget=None if memory is None else int(memory),
-        retries=retries,
-        program=find_program(),
-        task_timeout=runner.config.task_timeout,
-        run_root=runner.config.tmp_root,
-        code=json.dumps(_code(num_workers, runner.job_type, block_shape)),
+        None if mask_source is None else engine_array(mask_source, writable=False),
+        cast,
+        {
+            **how,
+            "block_shape": None if block_shape is None else [int(extent) for extent in block_shape],
+            "block_ids": block_ids,
+            "retries": retries,
+            "code": json.dumps(_code(num_workers, runner.job_type, block_shape)),
+        },
     )
     run = Run(native)
     if direct:
@@ -170,7 +170,7 @@ def copy(
             _finish_direct(run)
         return result
     with stopped_by_interrupt(run), showing(run):
-        finish(run)
+        finish(run, progress)
     if bad_ids:
         message = f"{len(bad_ids)} block(s) failed in 'copy': {bad_ids[:10]}. First error: "
         raise RunnerError(message + "IndexError('block_id is out of range')", bad_ids)
@@ -221,73 +221,12 @@ def _check_blocked(
     source: Source, target: Source, mask: Source | None, block_shape: tuple[int, ...] | None
 ) -> tuple[int, ...]:
     """The reference's refusals for work in blocks, in its order and words."""
-    if isinstance(source, ArraySource) and isinstance(target, ArraySource):
-        same = source.array is target.array
-    else:
-        same = source is target
-    if same:
+    if same_array(source, target):
         raise ValueError("Block-wise copy needs 'output' to differ from 'input'.")
-    if block_shape is None:
-        if source.chunks is None:
-            raise ValueError(
-                "block_shape is required for block-wise processing of an unchunked array (the "
-                "source has no chunks to derive it from)."
-            )
-        block_shape = source.chunks
-    if mask is not None and mask.shape != source.shape:
-        raise ValueError(
-            f"Shape mismatch: source with shape {mask.shape} does not match the domain shape "
-            f"{source.shape}"
-        )
-    if target.shape != source.shape:
-        raise ValueError(
-            f"Output shape {target.shape} is incompatible with the domain shape {source.shape}: "
-            "its trailing dimensions must match the domain."
-        )
-    if len(block_shape) != source.ndim:
-        raise ValueError("block_shape length must match roi_begin length")
-    if any(extent <= 0 for extent in block_shape):
-        raise ValueError("block_shape values must be positive")
-    chunks = target.chunks
-    if chunks is not None and target.shards is None:
-        pairs = zip(block_shape, chunks, strict=True)
-        if any(block % chunk for block, chunk in pairs):
-            safe = tuple(-(-b // c) * c for b, c in zip(block_shape, chunks, strict=True))
-            raise ValueError(
-                f"Unsafe block shape for writing: {tuple(block_shape)} is not a multiple of the "
-                f"output (spatial) chunk shape {chunks}. Blocks would share chunks; for example "
-                f"{safe}."
-            )
-    return tuple(block_shape)
-
-
-def _known_blocks(
-    shape: tuple[int, ...], block_shape: tuple[int, ...], block_ids: Sequence[int] | None
-) -> tuple[list[int] | None, list[int]]:
-    """The blocks that exist, and those that do not."""
-    if block_ids is None:
-        return None, []
-    counts = (-(-extent // block) for extent, block in zip(shape, block_shape, strict=True))
-    total = int(np.prod(list(counts)))
-    wanted = [int(number) for number in block_ids]
-    known = [number for number in wanted if 0 <= number < total]
-    return known, [number for number in wanted if not 0 <= number < total]
-
-
-def _require_reopenable(role: str, source: Source | None) -> None:
-    if source is None:
-        return
-    try:
-        spec = source.to_spec()
-    except ValueError as error:
-        raise ValueError(
-            f"Distributed execution requires file-backed {role} arrays (zarr/n5). {error}"
-        ) from None
-    if role == "output" and spec.params.get("format") == "hdf5":
-        raise ValueError(
-            "HDF5 is not safe as a distributed output (concurrent multi-process writes to one file "
-            "corrupt it). Use zarr or n5 for distributed outputs."
-        )
+    block_shape = derive_block_shape(source, block_shape)
+    _checks.same_shape(source, [] if mask is None else [mask], [target])
+    _checks.safe_to_write([target], get_blocking(source.shape, block_shape).block_shape)
+    return block_shape
 
 
 def _code(workers: int, backend: str, block_shape: tuple[int, ...] | None) -> dict[str, str]:

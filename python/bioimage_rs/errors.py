@@ -5,10 +5,13 @@ message of one line, and usually a ``fix``, which Python also shows as a note.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 __all__ = [
     "AlreadyExistsError",
     "BioimageError",
+    "BlockFailure",
     "CancelledError",
     "ConflictError",
     "DataError",
@@ -88,6 +91,28 @@ class InternalError(BioimageError):
     """A defect of this package."""
 
 
+@dataclass(frozen=True)
+class BlockFailure:
+    """Why a block, or an item, failed.
+
+    Parameters
+    ----------
+    block_id
+        Its number.
+    kind
+        The stable kind of the error; `foreign` for what a Python function raised.
+    message
+        What happened.
+    traceback
+        Where it happened, in what language it did.
+    """
+
+    block_id: int
+    kind: str
+    message: str
+    traceback: str | None = None
+
+
 class RunnerError(BioimageError, RuntimeError):
     """Some blocks failed.
 
@@ -96,12 +121,21 @@ class RunnerError(BioimageError, RuntimeError):
     message
         What failed.
     failed_block_ids
-        The blocks, sorted.
+        The blocks to do again, sorted: those that failed, and those that were not reached.
     tmp_folder
-        The run's folder; `None` for runs that keep none.
+        The folder to resume from; `None` for local runs.
+
+    Attributes
+    ----------
+    failures
+        A `BlockFailure` for each block that failed.
+    run
+        The run, where it is on record: `error.run.resume()` finishes it.
     """
 
     kind = "blocks-failed"
+    failures: Sequence[BlockFailure] = ()
+    run: Any = None
 
     def __init__(
         self,

@@ -2,15 +2,20 @@
 
 import json
 import os
-from collections.abc import Iterator
+import pickle
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bioimage_rs import _native
-from bioimage_rs.errors import BioimageError, CancelledError, RunnerError
+from bioimage_rs.errors import BioimageError, BlockFailure, CancelledError, RunnerError
 
 __all__ = ["Run", "attach", "runs"]
+
+# Called with the numbers of blocks by state, and their `total`.
+Progress = Callable[[dict[str, int]], None]
 
 
 class Run:
@@ -19,10 +24,20 @@ class Run:
     Made by `attach`, `runs` and `%bp`, not by hand.
     """
 
-    def __init__(self, native: "_native.Run", *, shown: bool = False) -> None:
+    def __init__(
+        self,
+        native: "_native.Run",
+        *,
+        shown: bool = False,
+        function: "_native.Function | None" = None,
+        ids: Sequence[int] | None = None,
+    ) -> None:
         self._native = native
         # Whether a live view of it stands in the notebook already.
         self._shown = shown
+        # A function that keeps its values in this process, and the blocks or items asked for.
+        self._function = function
+        self._ids = ids
 
     @property
     def folder(self) -> Path:
@@ -61,11 +76,17 @@ class Run:
         return outcome
 
     @property
-    def failures(self) -> list[dict[str, Any]]:
-        """The blocks that failed: block, region, kind, message, class, attempts (the first 100)."""
-        live = _native.LiveView(self._native)
-        status = json.loads(live.poll()[1] or "{}")
-        return list(status.get("failures", []))
+    def failures(self) -> list[BlockFailure]:
+        """Why blocks failed, one entry for each."""
+        return [
+            BlockFailure(
+                failed["block"],
+                failed["error"]["kind"],
+                failed["error"]["message"],
+                failed["error"].get("traceback"),
+            )
+            for failed in json.loads(self._native.failures())
+        ]
 
     @property
     def output(self) -> Any:
@@ -82,8 +103,79 @@ class Run:
 
     @property
     def result(self) -> Any:
-        """What the run computed; for a copy that is its output."""
-        return self.output
+        """What the run computed.
+
+        The list of a function's values, in the order of the blocks or items; for a copy its output.
+        """
+        if self._function is None and not self._has_values:
+            return self.output
+        values = dict(self._new_values())
+        ids = self._ids
+        if ids is None:
+            request = self.request
+            ids = request.get("block_ids") or range(self.counts["total"])
+        return [values[number] for number in ids]
+
+    @property
+    def _has_values(self) -> bool:
+        return bool(self.request["operation"].get("parameters", {}).get("has_return_val"))
+
+    def _new_values(
+        self, reader: "_native.PartialReader | None" = None
+    ) -> Iterator[tuple[int, Any]]:
+        """Values of a function: those that this process keeps, or those in the run's folder."""
+        if self._function is not None:
+            yield from self._function.values()
+            return
+        for number, data in (reader or _native.PartialReader(self._native)).poll():
+            yield number, pickle.loads(data)
+
+    def stream(self) -> Iterator[tuple[int, Any]]:
+        """Give what a function returns as it comes.
+
+        Yields
+        ------
+        Number of the block or item, and its value, in the order in which they are done, each once.
+
+        Raises
+        ------
+        RunnerError
+            After the last value, if blocks failed.
+
+        Examples
+        --------
+        >>> import bioimage_rs as bp
+        >>> run = bp.get_runner("local").start_map(lambda item: item**2, 3)
+        >>> sorted(run.stream())
+        [(0, 0), (1, 1), (2, 4)]
+        """
+        reader = _native.PartialReader(self._native)
+        seen: set[int] = set()
+        with stopped_by_interrupt(self):
+            ended = False
+            while not ended:
+                ended = self._wait(0.02) is not None
+                if self._function is not None:
+                    new = ((number, self._function.value(number)) for number in self._take_new())
+                else:
+                    new = ((number, pickle.loads(data)) for number, data in reader.poll())
+                for number, value in new:
+                    if number not in seen:
+                        seen.add(number)
+                        yield number, value
+            finish(self)
+
+    def _take_new(self) -> list[int]:
+        return [] if self._function is None else self._function.take_new()
+
+    def _wait(self, seconds: float) -> str | None:
+        """The outcome, once there is one."""
+        if self._native.is_led_here:
+            return self._native.wait(seconds)
+        if self._native.state in ("running", "cancelling"):
+            time.sleep(max(seconds, 0.1))
+            return None
+        return json.dumps(self.outcome)
 
     def wait(self) -> "Run":
         """Wait for the end; an interrupt cancels a run that this process leads.
@@ -170,53 +262,78 @@ def stopped_by_interrupt(run: Run) -> Iterator[None]:
         raise
 
 
-def finish(run: Run) -> dict[str, Any]:
+def finish(run: Run, progress: Progress | None = None) -> dict[str, Any]:
     """Wait for a run, and turn its failure into an exception."""
-    native = run._native
+    told = _Told(run, progress)
     while True:
         # In short steps, so that Python sees an interrupt.
-        ended = native.wait(0.05)
+        ended = run._wait(0.05)
+        told.look(last=ended is not None)
         if ended is not None:
             break
-        if not native.is_led_here:
-            _wait_for_other(native)
-            ended = json.dumps(run.outcome)
-            break
-    outcome: dict[str, Any] = json.loads(ended) or {"state": native.state, "failed_blocks": []}
+    outcome: dict[str, Any] = json.loads(ended) or {
+        "state": run.state,
+        "failed_blocks": [],
+    }
     raise_for(run, outcome)
     return outcome
 
 
-def _wait_for_other(native: "_native.Run") -> None:
-    import time
+class _Told:
+    """Tells a callback how far a run is, whenever that changed."""
 
-    while native.state in ("running", "cancelling"):
-        time.sleep(0.1)
+    def __init__(self, run: Run, progress: Progress | None) -> None:
+        self.progress = progress
+        self.live = None if progress is None else _native.LiveView(run._native, find_program())
+        self.looked = 0.0
+
+    def look(self, *, last: bool) -> None:
+        now = time.monotonic()
+        if self.progress is None or self.live is None or (now < self.looked + 0.1 and not last):
+            return
+        self.looked = now
+        _, status, _, _ = self.live.poll()
+        if status is not None:
+            self.progress(json.loads(status)["counts"])
 
 
 def raise_for(run: Run, outcome: dict[str, Any]) -> None:
     """Raise what a run's outcome stands for, if it did not succeed."""
     if outcome["state"] == "succeeded":
         return
-    name = run.request["operation"]["name"]
+    request = run.request
     error = outcome.get("error") or {}
+    cause = None
     if outcome["state"] in ("cancelled", "interrupted"):
         raised: BioimageError = CancelledError(f"run {run.id} was stopped before it was done")
         raised.kind = "cancelled"
         raised.fix = f"bp.attach('{run.id}').resume() finishes the rest."
     else:
         failed = outcome["failed_blocks"]
-        first = error.get("message", "unknown")
-        raised = RunnerError(
-            f"{len(failed)} block(s) failed in '{name}': {failed[:10]}. First error: {first}",
-            failed,
-            str(run.folder) if run.folder.exists() else None,
-        )
-        raised.fix = error.get("fix")
+        raised, cause = _runner_error(run, request, failed, error)
     for note in (raised.fix, error.get("traceback")):
         if note:
             raised.add_note(note)
-    raise raised
+    raise raised from cause
+
+
+def _runner_error(
+    run: Run, request: dict[str, Any], failed: list[int], error: dict[str, Any]
+) -> tuple[RunnerError, BaseException | None]:
+    name, first = request["operation"]["name"], error.get("message", "unknown")
+    local = json.loads(run._native.summary())["backend"] == "local"
+    kind = "item(s)" if request["operation"].get("parameters", {}).get("items") else "block(s)"
+    raised = RunnerError(
+        f"{len(failed)} {kind} failed in '{name}': {failed[:10]}. First error: {first}",
+        run._native.not_done(),
+        None if local else str(run.folder),
+    )
+    raised.failures = run.failures
+    raised.run = run
+    raised.fix = error.get("fix")
+    # What a function raised in this process.
+    raised_here = None if run._function is None else run._function.error()
+    return raised, None if raised_here is None else raised_here[1]
 
 
 def runs() -> list[Run]:

@@ -2,15 +2,21 @@
 
 use crate::errors::{IntoPython, to_python};
 use crate::foreign::{ForeignArray, to_block};
+use crate::language;
+use crate::read_ahead::ReadAhead;
 use bioimage_engine::Error;
+use bioimage_engine::array::Array as Block;
 use bioimage_engine::dtype::DType;
 use bioimage_engine::grid::Region;
+use bioimage_engine::op::Traffic;
 use bioimage_engine::source::memory::MemoryArray;
 use bioimage_engine::source::path::{arrays_in, locate};
 use bioimage_engine::source::{Sink, Source, Spec};
+use numpy::ndarray::ArrayViewMut1;
 use numpy::npyffi::flags::{NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE};
 use numpy::{PyArray1, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,14 +25,41 @@ use std::sync::Arc;
 pub struct Array {
     pub source: Arc<dyn Source>,
     pub sink: Option<Arc<dyn Sink>>,
+    /// The same as `source` where it is read ahead.
+    pub ahead: Option<Arc<ReadAhead>>,
     pub kind: &'static str,
 }
 
 impl Array {
+    /// An array that is read.
+    pub fn of_source(source: Arc<dyn Source>, kind: &'static str) -> Self {
+        Array { source, sink: None, ahead: None, kind }
+    }
+
     /// An array that is written, too.
     pub fn of_sink(sink: Arc<dyn Sink>, kind: &'static str) -> Self {
-        Array { source: sink.clone().as_source(), sink: Some(sink), kind }
+        Array { source: sink.clone().as_source(), sink: Some(sink), ahead: None, kind }
     }
+}
+
+thread_local! {
+    static TRAFFIC: Cell<Traffic> = const { Cell::new(Traffic { read: 0, written: 0 }) };
+}
+
+/// What this thread has read and written here since it was last asked.
+pub fn count_traffic() -> Traffic {
+    TRAFFIC.take()
+}
+
+fn note_traffic(read: usize, written: usize) {
+    let Traffic { read: before, written: written_before } = TRAFFIC.get();
+    TRAFFIC.set(Traffic { read: before + read as u64, written: written_before + written as u64 });
+}
+
+/// Keeps the memory of a block that numpy shows.
+#[pyclass(frozen)]
+struct Voxels {
+    _block: Block,
 }
 
 #[pymethods]
@@ -39,7 +72,7 @@ impl Array {
             spec.open().map(|source| (spec, source))
         });
         let (spec, source) = opened.into_python(py)?;
-        Ok(Array { source, sink: None, kind: kind_of(&spec) })
+        Ok(Array::of_source(source, kind_of(&spec)))
     }
 
     /// Paths of the arrays in a Zarr or N5 store.
@@ -60,7 +93,7 @@ impl Array {
             return Ok(Array::of_sink(sink, kind));
         }
         let source = py.detach(|| spec.open()).into_python(py)?;
-        Ok(Array { source, sink: None, kind })
+        Ok(Array::of_source(source, kind))
     }
 
     /// A numpy array in C order and native byte order, shared without a copy.
@@ -84,14 +117,15 @@ impl Array {
         // keeps alive, keeps its memory in place as long as somebody else refers to it.
         let memory = Arc::new(unsafe { MemoryArray::borrowed(dtype, &shape, data, owner) });
         if flags & NPY_ARRAY_WRITEABLE == 0 {
-            return Ok(Array { source: memory, sink: None, kind: "memory" });
+            return Ok(Array::of_source(memory, "memory"));
         }
         Ok(Array::of_sink(memory, "memory"))
     }
 
     /// Any object with shape, dtype and slicing.
     #[staticmethod]
-    #[pyo3(signature = (object, shape, dtype, chunks, shards, writable))]
+    #[pyo3(signature = (object, shape, dtype, chunks, shards, writable, spec))]
+    #[allow(clippy::too_many_arguments, reason = "an array has that many properties")]
     fn foreign(
         py: Python<'_>,
         object: Py<PyAny>,
@@ -100,13 +134,23 @@ impl Array {
         chunks: Option<Vec<u64>>,
         shards: Option<Vec<u64>>,
         writable: bool,
+        spec: Option<(String, String)>,
     ) -> PyResult<Self> {
         let dtype = DType::parse(dtype).into_python(py)?;
-        let array = Arc::new(ForeignArray::new(object, shape, dtype, chunks, shards));
+        let spec = match spec {
+            None => None,
+            Some((name, value)) => {
+                let value = serde_json::from_str(&value).map_err(|error| {
+                    to_python(py, &Error::argument(format!("the spec is not JSON: {error}")))
+                })?;
+                Some(Spec::Foreign { language: language::NAME.into(), name, value })
+            }
+        };
+        let array = Arc::new(ForeignArray::new(object, shape, dtype, chunks, shards, spec));
         if writable {
             return Ok(Array::of_sink(array, "python"));
         }
-        Ok(Array { source: array, sink: None, kind: "python" })
+        Ok(Array::of_source(array, "python"))
     }
 
     /// `zarr`, `n5`, `tiff`, `mrc`, `nifti`, `memory` or `python`.
@@ -160,8 +204,15 @@ impl Array {
         shape: Vec<u64>,
     ) -> PyResult<Bound<'py, PyArray1<u8>>> {
         let region = Region { start, shape };
-        let block = py.detach(|| self.source.read(&region)).into_python(py)?;
-        Ok(PyArray1::from_slice(py, block.bytes()))
+        let mut block = py.detach(|| self.source.read(&region)).into_python(py)?;
+        note_traffic(block.byte_len(), 0);
+        let (bytes, len) = (block.bytes_mut().as_mut_ptr(), block.byte_len());
+        let owner = Bound::new(py, Voxels { _block: block })?.into_any();
+        // SAFETY: the bytes lie on the heap, where they stay when the block is moved into `owner`,
+        // which numpy keeps for as long as the array; nobody else looks at them.
+        Ok(unsafe {
+            PyArray1::borrow_from_array(&ArrayViewMut1::from_shape_ptr(len, bytes), owner)
+        })
     }
 
     /// Writes an array of the region's shape, in C order and native byte order.
@@ -172,8 +223,16 @@ impl Array {
         };
         let block = to_block(array, self.source.dtype()).into_python(py)?;
         let region = Region { start, shape: block.shape().to_vec() };
-        py.detach(|| sink.write(&region, &block)).into_python(py)?;
+        let written = py.detach(|| sink.write(&region, &block)).into_python(py)?;
+        note_traffic(0, written as usize);
         Ok(())
+    }
+
+    /// The same array, of which the next block is read while a function works on the one before;
+    /// for arrays whose reading takes time.
+    fn reading_ahead(&self, py: Python<'_>) -> PyResult<Self> {
+        let ahead = Arc::new(ReadAhead::new(self.source.clone()).into_python(py)?);
+        Ok(Array { ahead: Some(ahead.clone()), ..Array::of_source(ahead, self.kind) })
     }
 }
 

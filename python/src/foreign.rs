@@ -18,6 +18,7 @@ pub struct ForeignArray {
     dtype: DType,
     chunks: Option<Vec<u64>>,
     shards: Option<Vec<u64>>,
+    spec: Option<Spec>,
 }
 
 impl ForeignArray {
@@ -28,8 +29,9 @@ impl ForeignArray {
         dtype: DType,
         chunks: Option<Vec<u64>>,
         shards: Option<Vec<u64>>,
+        spec: Option<Spec>,
     ) -> Self {
-        ForeignArray { object, shape, dtype, chunks, shards }
+        ForeignArray { object, shape, dtype, chunks, shards, spec }
     }
 }
 
@@ -67,7 +69,7 @@ impl Source for ForeignArray {
     }
 
     fn spec(&self) -> Option<Spec> {
-        None
+        self.spec.clone()
     }
 
     fn fingerprint(&self) -> Result<String> {

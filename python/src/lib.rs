@@ -2,10 +2,14 @@
 //! The public functions are Python, in `python/bioimage_rs/`.
 
 mod arrays;
+mod blocking;
 mod commands;
 mod errors;
 mod foreign;
+mod function;
+mod language;
 mod live;
+mod read_ahead;
 mod runs;
 mod wrapped;
 
@@ -15,15 +19,24 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // NumPy's C interface is loaded now: at its first use, an interrupt would end in a panic.
     let _ = numpy::dtype::<u8>(module.py());
+    language::make_known();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("KINDS", bioimage_engine::Kind::ALL.map(bioimage_engine::Kind::as_str).to_vec())?;
     module.add_class::<arrays::Array>()?;
+    module.add_class::<blocking::PyBlock>()?;
+    module.add_class::<blocking::PyBlockWithHalo>()?;
+    module.add_class::<blocking::Blocking>()?;
+    module.add_class::<function::Function>()?;
+    module.add_class::<function::PartialReader>()?;
     module.add_class::<runs::Run>()?;
     module.add_class::<live::LiveView>()?;
     module.add_class::<commands::Reply>()?;
     module.add_function(wrap_pyfunction!(wrapped::wrap, module)?)?;
     module.add_function(wrap_pyfunction!(wrapped::sample, module)?)?;
     module.add_function(wrap_pyfunction!(runs::copy, module)?)?;
+    module.add_function(wrap_pyfunction!(runs::run_function, module)?)?;
+    module.add_function(wrap_pyfunction!(runs::parse_bytes, module)?)?;
+    module.add_function(wrap_pyfunction!(language::work, module)?)?;
     module.add_function(wrap_pyfunction!(runs::list_runs, module)?)?;
     module.add_function(wrap_pyfunction!(runs::find_run, module)?)?;
     module.add_function(wrap_pyfunction!(commands::execute, module)?)?;

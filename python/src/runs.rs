@@ -2,12 +2,16 @@
 
 use crate::arrays::Array;
 use crate::errors::{IntoPython, to_python};
+use crate::function::Function;
+use crate::language;
 use bioimage_engine::array::Cast;
 use bioimage_engine::config::Config;
-use bioimage_engine::op::Operation;
+use bioimage_engine::grid::Region;
 use bioimage_engine::op::copy::Copy;
+use bioimage_engine::op::{Operation, OperationSpec};
 use bioimage_engine::run::folder::Code;
 use bioimage_engine::run::live::RunView;
+use bioimage_engine::run::monitor::{BlockState, Monitor};
 use bioimage_engine::run::{Backend, Options, Output, Resume, Setup, registry, state_of};
 use bioimage_engine::{Error, Result};
 use pyo3::prelude::*;
@@ -52,6 +56,39 @@ impl Run {
     #[getter]
     fn is_led_here(&self) -> bool {
         self.view.run().is_some()
+    }
+
+    /// The blocks that failed, with their errors, as JSON.
+    fn failures(&self, py: Python<'_>) -> PyResult<String> {
+        let read = || -> Result<serde_json::Value> {
+            let mut monitor = Monitor::open(&self.view.folder)?;
+            monitor.poll()?;
+            let failed = monitor
+                .failures()
+                .iter()
+                .filter(|(block, _)| monitor.states()[**block as usize] == BlockState::Failed);
+            let failures = failed.map(
+                |(block, failure)| serde_json::json!({ "block": block, "error": failure.error }),
+            );
+            Ok(failures.collect())
+        };
+        Ok(py.detach(read).into_python(py)?.to_string())
+    }
+
+    /// The blocks that were asked for and are neither done nor skipped.
+    fn not_done(&self, py: Python<'_>) -> PyResult<Vec<u64>> {
+        let read = || -> Result<Vec<u64>> {
+            let mut monitor = Monitor::open(&self.view.folder)?;
+            monitor.poll()?;
+            let blocks = monitor.states().len() as u64;
+            let asked = self.view.folder.todo(1, blocks)?;
+            let open = |id: &u64| {
+                !matches!(monitor.states()[*id as usize], BlockState::Done | BlockState::Skipped)
+                    && asked.as_ref().is_none_or(|asked| asked.contains(*id))
+            };
+            Ok((0..blocks).filter(open).collect())
+        };
+        py.detach(read).into_python(py)
     }
 
     /// The summary that lists show, as JSON.
@@ -113,59 +150,57 @@ impl Run {
     }
 }
 
-/// Starts a copy.
-#[pyfunction]
-#[pyo3(signature = (input, output, *, block_shape, mask, block_ids, backend, workers, cast, budget, retries, program, task_timeout, run_root, code))]
-#[allow(clippy::too_many_arguments, reason = "keywords on the Python side")]
-pub fn copy(
-    py: Python<'_>,
-    input: &Array,
-    output: &Array,
+/// How and where a run is done, in Python's words.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct HowTo {
     block_shape: Option<Vec<u64>>,
-    mask: Option<&Array>,
     block_ids: Option<Vec<u64>>,
-    backend: &str,
+    backend: String,
     workers: u64,
-    cast: &str,
     budget: Option<u64>,
     retries: u32,
     program: Option<PathBuf>,
     task_timeout: Option<f64>,
+    tasks_per_worker: u64,
     run_root: Option<PathBuf>,
-    code: &str,
-) -> PyResult<Run> {
-    let make = || -> Result<Setup> {
-        let copy = Copy { cast: named::<Cast>("cast", cast)? };
-        let sink = output.sink.clone().ok_or_else(|| {
-            Error::argument("the output is read-only").fix("Open it for writing.")
-        })?;
-        let run_root = match run_root {
-            Some(root) => root,
+    code: String,
+}
+
+impl HowTo {
+    fn options(&self) -> Result<Options> {
+        let run_root = match &self.run_root {
+            Some(root) => root.clone(),
             None => Config::load()?.run_root(),
         };
-        Ok(Setup {
-            spec: copy.spec(),
-            operation: Arc::new(copy) as Arc<dyn Operation>,
-            inputs: vec![input.source.clone()],
-            outputs: vec![Output::Existing(sink)],
-            mask: mask.map(|mask| mask.source.clone()),
-            domain: None,
-            block_shape,
-            block_ids,
-            options: Options {
-                backend: named("backend", backend)?,
-                workers,
-                budget,
-                retries,
-                run_root,
-                program,
-                task_timeout: task_timeout.map(Duration::from_secs_f64),
-            },
-            code: serde_json::from_str::<Code>(code)
-                .map_err(|error| Error::internal(format!("code of a request: {error}")))?,
+        Ok(Options {
+            backend: named("backend", &self.backend)?,
+            workers: self.workers,
+            budget: self.budget,
+            retries: self.retries,
+            run_root,
+            program: self.program.clone(),
+            tasks_per_worker: self.tasks_per_worker,
+            task_timeout: self.task_timeout.map(Duration::from_secs_f64),
         })
-    };
-    let setup = make().into_python(py)?;
+    }
+
+    fn code(&self) -> Result<Code> {
+        serde_json::from_str(&self.code)
+            .map_err(|error| Error::internal(format!("code of a request: {error}")))
+    }
+}
+
+fn sink_of(output: &Array) -> Result<Output> {
+    let sink = output
+        .sink
+        .clone()
+        .ok_or_else(|| Error::argument("the output is read-only").fix("Open it for writing."))?;
+    Ok(Output::Existing(sink))
+}
+
+fn start(py: Python<'_>, setup: Result<Setup>) -> PyResult<Run> {
+    let setup = setup.into_python(py)?;
     let run = py.detach(|| setup.prepare()?.start()).into_python(py)?;
     let run = Run { view: RunView::of(run) };
     // An interrupt that came while the run was prepared would else be raised before anyone holds
@@ -175,6 +210,78 @@ pub fn copy(
         Err(interrupt)
     })?;
     Ok(run)
+}
+
+/// Starts a copy.
+#[pyfunction]
+pub fn copy(
+    py: Python<'_>,
+    input: &Array,
+    output: &Array,
+    mask: Option<&Array>,
+    cast: &str,
+    how: HowTo,
+) -> PyResult<Run> {
+    let make = || -> Result<Setup> {
+        let copy = Copy { cast: named::<Cast>("cast", cast)? };
+        Ok(Setup {
+            spec: copy.spec(),
+            operation: Arc::new(copy) as Arc<dyn Operation>,
+            payload: None,
+            inputs: vec![input.source.clone()],
+            outputs: vec![sink_of(output)?],
+            mask: mask.map(|mask| mask.source.clone()),
+            domain: None,
+            options: how.options()?,
+            code: how.code()?,
+            block_shape: how.block_shape.clone(),
+            block_ids: how.block_ids.clone(),
+        })
+    };
+    start(py, make())
+}
+
+/// Starts a run of a Python function over the blocks, or items, of a domain.
+#[pyfunction]
+#[allow(clippy::too_many_arguments, reason = "what a run is made of")]
+pub fn run_function(
+    py: Python<'_>,
+    function: &Function,
+    inputs: Vec<PyRef<'_, Array>>,
+    outputs: Vec<PyRef<'_, Array>>,
+    domain: (Vec<u64>, Vec<u64>),
+    parameters: &str,
+    payload: Option<Vec<u8>>,
+    how: HowTo,
+) -> PyResult<Run> {
+    let make = || -> Result<Setup> {
+        let parameters = serde_json::from_str(parameters)
+            .map_err(|error| Error::internal(format!("parameters of a request: {error}")))?;
+        Ok(Setup {
+            spec: OperationSpec {
+                name: function.operation.name().to_owned(),
+                parameters,
+                language: Some(language::NAME.to_owned()),
+            },
+            operation: function.operation.clone() as Arc<dyn Operation>,
+            payload,
+            inputs: inputs.iter().map(|input| input.source.clone()).collect(),
+            outputs: outputs.iter().map(|output| sink_of(output)).collect::<Result<_>>()?,
+            mask: None,
+            domain: Some(Region { start: domain.0, shape: domain.1 }),
+            options: how.options()?,
+            code: how.code()?,
+            block_shape: how.block_shape.clone(),
+            block_ids: how.block_ids.clone(),
+        })
+    };
+    start(py, make())
+}
+
+/// A number of bytes from how people write it, such as `4GB`.
+#[pyfunction]
+pub fn parse_bytes(py: Python<'_>, text: &str) -> PyResult<u64> {
+    bioimage_engine::config::parse_bytes(text).into_python(py)
 }
 
 /// The runs on record, the latest first.

@@ -23,7 +23,7 @@ pub fn wrap(py: Python<'_>, wrapper: &str, inner: &Array) -> PyResult<Array> {
             Some(sink) => Ok(Array::of_sink(sink, inner.kind)),
             None => {
                 let source = wrap.over(inner.source.clone())?;
-                Ok(Array { source, sink: None, kind: inner.kind })
+                Ok(Array::of_source(source, inner.kind))
             }
         }
     });

@@ -209,7 +209,10 @@ def test_paths_make_what_is_missing(home: Path) -> None:
 
 @pytest.mark.parametrize("moment", ["begun", "reading"])
 def test_an_interrupt_stops_within_a_second_and_says_how_to_go_on(home: Path, moment: str) -> None:
+    # What a shell starts in the background ignores the signal, and so would the tests it runs.
     code = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np, time, zarr, bioimage_rs as bp
 class Slow:
     shape, dtype = (4000,), np.dtype("uint8")

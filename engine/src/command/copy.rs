@@ -101,7 +101,7 @@ pub fn run_options(
         retries: options.retries.or(config.retries).unwrap_or(default.retries),
         run_root: config.run_root(),
         program: host.program(),
-        task_timeout: default.task_timeout,
+        ..default
     }
 }
 
@@ -177,6 +177,7 @@ impl Arrays {
         Setup {
             spec: operation.spec(),
             operation: Arc::new(operation),
+            payload: None,
             inputs: vec![self.input.clone()],
             outputs: vec![self.output.clone()],
             mask: self.mask.clone(),

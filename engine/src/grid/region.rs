@@ -49,6 +49,14 @@ impl Region {
         Region { start, shape: self.shape.clone() }
     }
 
+    /// The box in an array that has these extents, of which the last axes are the box's own: whole
+    /// along the axes that come before them.
+    pub fn in_trailing_axes(&self, shape: &[u64]) -> Region {
+        let leading = &shape[..shape.len().saturating_sub(self.ndim())];
+        let start = leading.iter().map(|_| 0).chain(self.start.iter().copied()).collect();
+        Region { start, shape: [leading, &self.shape].concat() }
+    }
+
     /// The part that both boxes have in common, if any.
     pub fn intersection(&self, other: &Region) -> Option<Region> {
         let start: Vec<u64> = self.start.iter().zip(&other.start).map(|(a, b)| *a.max(b)).collect();

@@ -4,7 +4,7 @@
 //! Where both arrays store the same bytes for the same voxels, chunks are copied without decoding,
 //! also into shards and out of them.
 
-use super::{ArrayShape, BlockIo, Operation, OperationSpec, Traffic};
+use super::{ArrayShape, BlockIo, Operation, OperationSpec, Product, Traffic};
 use crate::array::{Array, Cast};
 use crate::error::{Error, Result};
 use crate::grid::{Region, unravel};
@@ -34,6 +34,7 @@ impl Copy {
         OperationSpec {
             name: Copy::NAME.into(),
             parameters: serde_json::json!({ "cast": self.cast }),
+            language: None,
         }
     }
 }
@@ -57,7 +58,7 @@ impl Operation for Copy {
         outer_voxels * bytes_per_voxel as u64
     }
 
-    fn run(&self, io: &BlockIo) -> Result<Traffic> {
+    fn run(&self, io: &BlockIo) -> Result<Product> {
         let (Some(input), Some(output)) = (io.inputs.first(), io.outputs.first()) else {
             return Err(Error::internal("copy was given no input or no output"));
         };
@@ -68,7 +69,7 @@ impl Operation for Copy {
             && output.encoding().is_some_and(|encoding| input.encoding() == Some(encoding))
             && covers_whole_units(region, &unit, output.shape())
         {
-            return copy_encoded(io, &unit);
+            return Ok(copy_encoded(io, &unit)?.into());
         }
         let mut block = input.read(region)?;
         io.cancel.check()?;
@@ -84,7 +85,7 @@ impl Operation for Copy {
         }
         io.cancel.check()?;
         let written = output.write(region, &block)?;
-        Ok(Traffic { read, written })
+        Ok(Traffic { read, written }.into())
     }
 }
 

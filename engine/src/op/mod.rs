@@ -9,9 +9,12 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::grid::Block;
 use crate::run::cancel::CancelToken;
+use crate::run::folder::RunFolder;
+use crate::run::language;
 use crate::source::{Sink, Source};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Shape and type of an array that exists or is to be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,10 +34,27 @@ pub struct Traffic {
     pub written: u64,
 }
 
+/// What a block gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Product {
+    /// Bytes that it moved.
+    pub traffic: Traffic,
+    /// Its partial result, where the operation is one that gives them.
+    pub partial: Option<Vec<u8>>,
+}
+
+impl From<Traffic> for Product {
+    fn from(traffic: Traffic) -> Self {
+        Product { traffic, partial: None }
+    }
+}
+
 /// Everything that an operation sees of the world while it works on one block.
 pub struct BlockIo<'a> {
     /// Which block.
     pub block: &'a Block,
+    /// The block that will probably be worked on next, by whichever worker, to be read ahead.
+    pub upcoming: Option<&'a Block>,
     /// Arrays to read, of the shape of the grid's array.
     pub inputs: &'a [Arc<dyn Source>],
     /// Arrays to write.
@@ -55,7 +75,8 @@ pub trait Operation: Send + Sync {
         vec![0; ndim]
     }
 
-    /// Shape and type of its outputs for these inputs.
+    /// Shape and type of its outputs for these inputs; of those that it leaves out, anything goes
+    /// whose last axes are the grid's.
     ///
     /// # Errors
     /// `shape-mismatch` or `dtype-mismatch` for inputs that it does not take.
@@ -69,7 +90,28 @@ pub trait Operation: Send + Sync {
     ///
     /// # Errors
     /// Whatever reading and writing give; `cancelled` when it stopped because it was asked to.
-    fn run(&self, io: &BlockIo) -> Result<Traffic>;
+    fn run(&self, io: &BlockIo) -> Result<Product>;
+
+    /// Runs the whole work of a thread, which may be done in a context that is dear to enter and to
+    /// leave, such as another language's lock.
+    fn around(&self, work: &mut dyn FnMut()) {
+        work();
+    }
+
+    /// Waits before a block is tried again.
+    fn pause(&self, time: Duration, cancel: &CancelToken) {
+        cancel.sleep(time);
+    }
+
+    /// Whether an output may be one of the inputs.
+    fn may_run_in_place(&self) -> bool {
+        false
+    }
+
+    /// Whether every block gives a partial result, without which it is not done.
+    fn gives_partials(&self) -> bool {
+        false
+    }
 }
 
 /// An operation as it stands in a run folder.
@@ -78,19 +120,26 @@ pub struct OperationSpec {
     /// Its name.
     pub name: String,
     /// Its parameters.
+    #[serde(default)]
     pub parameters: serde_json::Value,
+    /// The language whose function it is; none for the engine's own operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
 }
 
 impl OperationSpec {
     /// The operation that this describes.
     ///
     /// # Errors
-    /// `run-damaged` for an unknown name or parameters that do not fit.
-    pub fn build(&self) -> Result<Arc<dyn Operation>> {
+    /// `run-damaged` for an unknown name or parameters that do not fit; those of the language.
+    pub fn build(&self, folder: &RunFolder) -> Result<Arc<dyn Operation>> {
+        if let Some(name) = &self.language {
+            return language::find(name)?.operation(folder);
+        }
         match self.name.as_str() {
             copy::Copy::NAME => Ok(Arc::new(self.parameters::<copy::Copy>()?)),
             name => Err(Error::new(Kind::RunDamaged, format!("there is no operation '{name}'"))
-                .fix("The run may come from a newer version, or from another language's worker.")),
+                .fix("The run may come from a newer version.")),
         }
     }
 

@@ -292,12 +292,11 @@ fn follow(job: &Arc<Job>, lead: &Lead, cancel: &CancelToken) -> Result<Outcome> 
                 result.and(looked)
             }
             Backend::Subprocess => {
-                let retries = job.request.retries;
                 let mut pool = Pool::new(
                     &job.folder,
+                    &job.request,
                     &lead.attempt,
                     lead.program.clone(),
-                    retries,
                     lead.task_timeout,
                 )?;
                 let mut looked_at = Instant::now();
@@ -323,7 +322,8 @@ fn follow(job: &Arc<Job>, lead: &Lead, cancel: &CancelToken) -> Result<Outcome> 
     let first_failure =
         monitor.failures().iter().find(|(block, _)| failed(block)).map(|(block, failure)| {
             let mut error = failure.error.clone();
-            if !error.message.contains("block") {
+            // What a function raised is told as it is.
+            if error.kind != Kind::Foreign && !error.message.contains("block") {
                 error.message = format!("Block {block}: {}", error.message);
             }
             error

@@ -33,6 +33,9 @@ pub struct Request {
     pub domain: Region,
     /// Extents of a block.
     pub block_shape: Vec<u64>,
+    /// The language that some of the arrays or the operation need; none for what the engine knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     /// The blocks asked for; none for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block_ids: Option<Vec<u64>>,
@@ -117,7 +120,7 @@ impl RunFolder {
     pub fn create(root: &Path, operation: &str, id: &str) -> Result<Self> {
         // Thousandths of a second keep runs of a script in their order.
         let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ");
-        let path = root.join(format!("{time}-{operation}-{id}"));
+        let path = root.join(format!("{time}-{}-{id}", file_name(operation)));
         RunFolder { path, _ephemeral: None }.with_subfolders()
     }
 
@@ -127,7 +130,7 @@ impl RunFolder {
     /// `write-failed` and the like.
     pub fn ephemeral(operation: &str, id: &str) -> Result<Self> {
         let temporary = tempfile::Builder::new()
-            .prefix(&format!("bp-{operation}-"))
+            .prefix(&format!("bp-{}-", file_name(operation)))
             .suffix(&format!("-{id}"))
             .tempdir()
             .map_err(|error| Error::write(&std::env::temp_dir(), &error))?;
@@ -190,6 +193,25 @@ impl RunFolder {
     /// The journal of a task of an attempt.
     pub fn journal(&self, task: &str, attempt: u32) -> PathBuf {
         self.path.join(format!("stages/0/{task}.{attempt}.jsonl"))
+    }
+
+    /// All journals and their attempts, older attempts first.
+    ///
+    /// # Errors
+    /// `read-failed` and the like.
+    pub fn journals(&self) -> Result<Vec<(u32, PathBuf)>> {
+        let path = self.file("stages/0");
+        let entries = path.read_dir().map_err(|error| Error::read(&path, &error))?;
+        let mut journals: Vec<(u32, PathBuf)> = entries
+            .flatten()
+            .filter_map(|entry| {
+                let name = entry.file_name().into_string().ok()?;
+                let (_, attempt) = name.strip_suffix(".jsonl")?.rsplit_once('.')?;
+                Some((attempt.parse().ok()?, entry.path()))
+            })
+            .collect();
+        journals.sort_unstable();
+        Ok(journals)
     }
 
     /// Where a task's output (`out`) or error output (`err`) goes.
@@ -298,6 +320,11 @@ impl RunFolder {
     pub fn ask_cancel(&self) -> Result<()> {
         self.write_bytes("cancel", b"")
     }
+}
+
+/// A name in which nothing has a meaning for the file system.
+fn file_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_alphanumeric() || c == '_' { c } else { '-' }).collect()
 }
 
 /// A set of block numbers, a bit for each block.

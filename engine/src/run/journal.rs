@@ -9,6 +9,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// The task under which whoever leads a run notes what workers could not note themselves.
+pub const DRIVER: &str = "driver";
+
 /// One line of a journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -136,6 +139,11 @@ impl Journal {
         };
         journal.write(&Event::Worker { time: now(), process: ProcessId::current() })?;
         Ok(journal)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Appends a line and hands it to the operating system.

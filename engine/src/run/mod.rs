@@ -4,9 +4,11 @@ pub mod cancel;
 mod driver;
 pub mod folder;
 pub mod journal;
+pub mod language;
 pub mod live;
 pub mod lock;
 pub mod monitor;
+pub mod partials;
 pub mod process;
 pub mod registry;
 mod resume;
@@ -17,7 +19,7 @@ pub mod worker;
 
 pub use driver::{Outcome, Run, RunState, state_of};
 pub use resume::Resume;
-pub use setup::{Options, Output, Prepared, Setup, default_budget};
+pub use setup::{Options, Output, PAYLOAD, Prepared, Setup, default_budget};
 pub use subprocess::{find_program, tail, work_as_process};
 
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! Follows a run by what its workers write down, at a cost in proportion to what is new.
 
 use super::folder::RunFolder;
-use super::journal::{Event, parse};
+use super::journal::{DRIVER, Event, parse};
 use super::process::ProcessId;
 use crate::error::{Error, Kind, Result, RetryClass};
 use serde::{Deserialize, Serialize};
@@ -93,6 +93,8 @@ pub struct WorkerView {
     pub process: Option<ProcessId>,
     /// The block that it works on.
     pub block: Option<u64>,
+    /// When it began that block, in seconds since 1970.
+    pub since: f64,
     /// Whether it has ended in an orderly way.
     pub ended: bool,
 }
@@ -235,26 +237,28 @@ impl Monitor {
             }
         }
         let mut files = std::mem::take(&mut self.files);
-        let result =
-            files.iter_mut().filter(|(_, file)| !file.ended).try_for_each(|(path, file)| {
-                let mut stored =
-                    std::fs::File::open(path).map_err(|error| Error::read(path, &error))?;
-                let length = stored.metadata().map_err(|error| Error::read(path, &error))?.len();
-                if length <= file.offset {
-                    return Ok(());
-                }
-                let mut bytes = Vec::with_capacity((length - file.offset) as usize);
-                stored
-                    .seek(SeekFrom::Start(file.offset))
-                    .and_then(|_| stored.read_to_end(&mut bytes))
-                    .map_err(|error| Error::read(path, &error))?;
-                let (events, used) = parse(&bytes);
-                file.offset += used as u64;
-                for event in events {
-                    self.apply(file, event);
-                }
-                Ok(())
-            });
+        // The driver's journal comes last: it tells of what became of other journals' workers.
+        let mut files_in_order: Vec<_> = files.iter_mut().filter(|(_, file)| !file.ended).collect();
+        files_in_order.sort_by_key(|(_, file)| file.task == DRIVER);
+        let result = files_in_order.into_iter().try_for_each(|(path, file)| {
+            let mut stored =
+                std::fs::File::open(path).map_err(|error| Error::read(path, &error))?;
+            let length = stored.metadata().map_err(|error| Error::read(path, &error))?.len();
+            if length <= file.offset {
+                return Ok(());
+            }
+            let mut bytes = Vec::with_capacity((length - file.offset) as usize);
+            stored
+                .seek(SeekFrom::Start(file.offset))
+                .and_then(|_| stored.read_to_end(&mut bytes))
+                .map_err(|error| Error::read(path, &error))?;
+            let (events, used) = parse(&bytes);
+            file.offset += used as u64;
+            for event in events {
+                self.apply(file, event);
+            }
+            Ok(())
+        });
         self.files = files;
         result
     }
@@ -282,6 +286,7 @@ impl Monitor {
         let worker = self.workers.entry(file.task.clone()).or_insert(WorkerView {
             process: None,
             block: None,
+            since: 0.0,
             ended: false,
         });
         let time = event.time();
@@ -289,7 +294,7 @@ impl Monitor {
         match event {
             Event::Worker { process, .. } => worker.process = Some(process),
             Event::Start { block, .. } => {
-                worker.block = Some(block);
+                (worker.block, worker.since) = (Some(block), time);
                 let state = match self.states.get(block as usize) {
                     Some(BlockState::WaitingAgain | BlockState::RunningAgain) => {
                         BlockState::RunningAgain
@@ -320,7 +325,13 @@ impl Monitor {
                 }
                 if again {
                     self.counts.retried += 1;
-                    self.set(block, BlockState::WaitingAgain);
+                    // Another worker may have begun it since.
+                    let begun =
+                        |worker: &WorkerView| worker.block == Some(block) && worker.since > time;
+                    let running = self.workers.values().any(begun);
+                    let state =
+                        if running { BlockState::RunningAgain } else { BlockState::WaitingAgain };
+                    self.set(block, state);
                 } else {
                     self.note_final_failure(&error);
                     self.set(block, BlockState::Failed);
@@ -525,6 +536,28 @@ mod tests {
             monitor.settle();
             prop_assert_eq!((sum(monitor.counts()), monitor.counts().running), (6, 0));
         }
+    }
+
+    #[test]
+    fn a_lost_worker_s_block_is_what_its_leader_says() {
+        let (_root, folder) = folder(2);
+        let line = |event: &Event| serde_json::to_string(event).unwrap() + "\n";
+        let start = |time| line(&Event::Start { block: 1, time });
+        let lost = |time, again| {
+            let error = Error::new(Kind::WorkerLost, "gone");
+            line(&Event::Failed { block: 1, time, seconds: 0.0, error, again })
+        };
+        let write = |task: &str, text: String| {
+            std::fs::write(folder.journal(task, 1), text).unwrap();
+        };
+        let state = || Monitor::open(&folder).unwrap().states()[1];
+        write("0", start(1.0));
+        write(DRIVER, lost(2.0, true));
+        assert_eq!(state(), BlockState::WaitingAgain);
+        write("0-1", start(3.0));
+        assert_eq!(state(), BlockState::RunningAgain);
+        write(DRIVER, lost(2.0, true) + &lost(4.0, false));
+        assert_eq!(state(), BlockState::Failed);
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use super::driver::{Lead, Outcome, RunState, lock_outputs, places, state_of};
 use super::folder::{Attempt, BlockSet, Request, RunFolder};
 use super::journal::{Event, parse};
+use super::partials::PartialReader;
 use super::process::{ProcessId, boot_id};
 use super::worker::Job;
 use super::{Backend, Run, journal};
 use crate::error::{Error, Kind, Result};
-use crate::plan::{Plan, divide};
+use crate::plan::{Plan, TASKS_PER_WORKER, divide};
 use crate::source::Source;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -86,7 +87,7 @@ impl Resume {
             backend,
             workers,
             budget: self.checked_budget(plan, workers, backend, before.as_ref())?,
-            tasks: divide(groups.into_iter(), workers, backend),
+            tasks: divide(groups.into_iter(), workers.saturating_mul(TASKS_PER_WORKER), backend),
             driver: ProcessId::current(),
             started: journal::now(),
             forced,
@@ -137,11 +138,18 @@ impl Resume {
         let blocks = job.plan.grid.len();
         let mut done: Vec<Option<Written>> = vec![None; blocks as usize];
         let asked = job.folder.todo(1, blocks)?;
-        for (attempt, bytes) in read_journals(&job.folder)? {
+        for (attempt, path) in job.folder.journals()? {
+            let bytes = std::fs::read(&path).map_err(|error| Error::read(&path, &error))?;
             let todo = job.folder.todo(attempt, blocks)?;
             note_done(&bytes, &mut done, |block| {
                 todo.as_ref().is_none_or(|todo| todo.contains(block))
             });
+        }
+        let mut given = BlockSet::empty(blocks);
+        if job.operation.gives_partials() {
+            for (block, _) in PartialReader::new(&job.folder).poll()? {
+                given.insert(block);
+            }
         }
         let mut left = BlockSet::empty(blocks);
         for block in 0..blocks {
@@ -155,11 +163,13 @@ impl Resume {
                     let region = job.plan.grid.block(block)?.inner;
                     let mut sound = true;
                     for output in &job.outputs {
-                        sound &= output.verify(&region, self.verify)?;
+                        sound &=
+                            output.verify(&region.in_trailing_axes(output.shape()), self.verify)?;
                     }
                     sound
                 }
             };
+            let sound = sound && (!job.operation.gives_partials() || given.contains(block));
             if !sound {
                 left.insert(block);
             }
@@ -175,24 +185,6 @@ enum Written {
     Nothing,
     /// Something that can be looked for.
     Something,
-}
-
-fn read_journals(folder: &RunFolder) -> Result<Vec<(u32, Vec<u8>)>> {
-    let path = folder.file("stages/0");
-    let entries = path.read_dir().map_err(|error| Error::read(&path, &error))?;
-    let mut journals = Vec::new();
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Some((_, attempt)) = name.strip_suffix(".jsonl").and_then(|name| name.rsplit_once('.'))
-        else {
-            continue;
-        };
-        let Ok(attempt) = attempt.parse() else { continue };
-        let path = entry.path();
-        journals.push((attempt, std::fs::read(&path).map_err(|error| Error::read(&path, &error))?));
-    }
-    journals.sort_by_key(|(attempt, _)| *attempt);
-    Ok(journals)
 }
 
 /// Notes the blocks that a journal says are done. After a crash of the machine only what was flushed

@@ -9,7 +9,7 @@ use super::{Backend, FORMAT, Run, journal, registry};
 use crate::error::{Error, Result};
 use crate::grid::{Region, same_shape};
 use crate::op::{ArrayShape, Operation, OperationSpec};
-use crate::plan::{Plan, PlanInput, WriteUnit, auto_block_shape};
+use crate::plan::{Plan, PlanInput, TASKS_PER_WORKER, WriteUnit, auto_block_shape};
 use crate::source::zarr::{NewArray, ZarrArray};
 use crate::source::{Sink, Source, Spec};
 use std::path::PathBuf;
@@ -53,17 +53,24 @@ impl Output {
         }
     }
 
-    fn write_unit(&self) -> Option<WriteUnit> {
-        match self {
+    /// The write unit along the last `ndim` axes, which are the grid's.
+    fn write_unit(&self, ndim: usize) -> Option<WriteUnit> {
+        let mut unit = match self {
             Output::Existing(sink) => {
                 let (shard, origin) = (sink.has_shards(), sink.write_origin());
-                sink.write_unit().map(|shape| WriteUnit { shape, shard, origin })
+                sink.write_unit().map(|shape| WriteUnit { shape, shard, origin })?
             }
-            Output::New { new, .. } => Some(match &new.shards {
+            Output::New { new, .. } => match &new.shards {
                 Some(shards) => WriteUnit { shape: shards.clone(), shard: true, origin: None },
                 None => WriteUnit { shape: new.chunks.clone(), shard: false, origin: None },
-            }),
+            },
+        };
+        let leading = unit.shape.len().saturating_sub(ndim);
+        unit.shape.drain(..leading);
+        if let Some(origin) = &mut unit.origin {
+            origin.drain(..leading);
         }
+        Some(unit)
     }
 }
 
@@ -73,6 +80,8 @@ pub struct Setup {
     pub operation: Arc<dyn Operation>,
     /// The operation as other processes read it.
     pub spec: OperationSpec,
+    /// What the language of the operation needs to make it again in another process.
+    pub payload: Option<Vec<u8>>,
     /// Inputs; the first one's shape is the grid's.
     pub inputs: Vec<Arc<dyn Source>>,
     /// Outputs, whose trailing axes are the grid's.
@@ -108,6 +117,8 @@ pub struct Options {
     pub program: Option<PathBuf>,
     /// The time a worker process may take for a task.
     pub task_timeout: Option<Duration>,
+    /// Tasks that each worker process gets.
+    pub tasks_per_worker: u64,
 }
 
 impl Default for Options {
@@ -120,9 +131,13 @@ impl Default for Options {
             run_root: registry::default_root(),
             program: None,
             task_timeout: None,
+            tasks_per_worker: TASKS_PER_WORKER,
         }
     }
 }
+
+/// The file in a run folder that holds the payload of a language's operation.
+pub const PAYLOAD: &str = "payload";
 
 /// Share of the available memory that a run takes for itself when no budget is given.
 const BUDGET_SHARE: f64 = 0.8;
@@ -150,9 +165,12 @@ impl Setup {
     pub fn prepare(self) -> Result<Prepared> {
         let inputs: Vec<ArrayShape> = self.inputs.iter().map(|input| shape_of(&**input)).collect();
         let outputs: Vec<ArrayShape> = self.outputs.iter().map(Output::shape).collect();
-        let shape = match (inputs.first(), outputs.first()) {
-            (Some(first), _) | (None, Some(first)) => first.shape.clone(),
-            (None, None) => return Err(Error::argument("a run needs an input or an output")),
+        let shape = match (inputs.first(), outputs.first(), &self.domain) {
+            (Some(first), ..) | (None, Some(first), _) => first.shape.clone(),
+            (None, None, Some(domain)) => domain.end(),
+            (None, None, None) => {
+                return Err(Error::argument("a run needs an input, an output or a domain"));
+            }
         };
         for (index, input) in inputs.iter().enumerate() {
             same_shape(&format!("input {}", index + 1), &input.shape, "the first input", &shape)?;
@@ -178,7 +196,7 @@ impl Setup {
             .fix("Give start:end for each axis, with end <= extent."));
         }
         let write_units: Vec<WriteUnit> =
-            self.outputs.iter().filter_map(Output::write_unit).collect();
+            self.outputs.iter().filter_map(|output| output.write_unit(shape.len())).collect();
         let block_shape = match &self.block_shape {
             Some(block_shape) => block_shape.clone(),
             None => {
@@ -205,6 +223,7 @@ impl Setup {
             reading: &reading,
             masked: self.mask.is_some(),
             workers: self.options.workers,
+            tasks_per_worker: self.options.tasks_per_worker,
             backend: self.options.backend,
             budget: self.options.budget.unwrap_or_else(default_budget),
         })?;
@@ -224,13 +243,26 @@ impl Setup {
         Ok(Prepared { setup: self, plan, block_shape, domain })
     }
 
+    /// The language that is needed to open the run again.
+    fn language(&self) -> Option<String> {
+        let inputs = self.inputs.iter().chain(&self.mask).map(|input| input.spec());
+        let specs: Vec<Spec> =
+            inputs.chain(self.outputs.iter().map(Output::spec)).flatten().collect();
+        let of_arrays = specs.iter().find_map(Spec::language);
+        self.spec.language.as_deref().or(of_arrays).map(str::to_owned)
+    }
+
     fn is_reopenable(&self) -> bool {
-        self.inputs.iter().all(|input| input.spec().is_some())
+        (self.spec.language.is_none() || self.payload.is_some())
+            && self.inputs.iter().all(|input| input.spec().is_some())
             && self.outputs.iter().all(|output| output.spec().is_some())
             && self.mask.as_ref().is_none_or(|mask| mask.spec().is_some())
     }
 
     fn check_overlap(&self) -> Result<()> {
+        if self.operation.may_run_in_place() {
+            return Ok(());
+        }
         let outputs: Vec<Spec> = self.outputs.iter().filter_map(Output::spec).collect();
         for spec in self.inputs.iter().chain(&self.mask).filter_map(|input| input.spec()) {
             let whole = spec.whole();
@@ -317,6 +349,7 @@ impl Prepared {
             Output::New { path, array, .. } => Some(path.join(array)),
         });
         let locks = lock_outputs(new_places, folder, Duration::ZERO)?;
+        let language = setup.language();
         let mut outputs: Vec<Arc<dyn Sink>> = Vec::new();
         for output in setup.outputs {
             outputs.push(match output {
@@ -330,7 +363,8 @@ impl Prepared {
         let request = Request {
             format: FORMAT,
             id,
-            operation: setup.spec,
+            language,
+            operation: setup.spec.clone(),
             inputs: setup.inputs.iter().map(|input| record(&**input)).collect::<Result<_>>()?,
             outputs: outputs
                 .iter()
@@ -372,6 +406,9 @@ impl Prepared {
             started: journal::now(),
             forced: Vec::new(),
         };
+        if let Some(payload) = &setup.payload {
+            folder.write_bytes(PAYLOAD, payload)?;
+        }
         folder.write("plan.json", &plan)?;
         folder.write("run.json", &request)?;
         if let Some(todo) = &todo {

@@ -2,13 +2,16 @@
 //! is lost. The protocol is the run folder alone, so that the same workers serve a cluster.
 
 use super::cancel::CancelToken;
-use super::folder::{Attempt, BlockSet, RunFolder};
-use super::journal::{Event, Journal, now, parse};
+use super::folder::{Attempt, BlockSet, Request, RunFolder};
+use super::journal::{DRIVER, Event, Journal, now, parse};
+use super::language;
 use super::lock::OutputLock;
 use super::process::MemoryGauge;
 use super::worker::{Job, Orders, append, commit_in_background, work};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, RetryClass};
 use std::collections::{BTreeMap, VecDeque};
+use std::env::var_os;
+use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -19,9 +22,12 @@ use std::time::{Duration, Instant};
 /// How long a cancelled worker may take for the block in hand before it is killed.
 const GRACE: Duration = Duration::from_millis(900);
 
+/// How long a worker that took too long may take to end by itself.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
 /// Worker processes of one attempt.
 pub struct Pool {
-    program: PathBuf,
+    command: Vec<OsString>,
     folder: RunFolder,
     attempt: u32,
     retries: u32,
@@ -47,24 +53,45 @@ struct Running {
     started: Instant,
 }
 
+impl Running {
+    /// Lets a worker say in its log what it was at, before it is killed.
+    fn ask_to_end(&mut self) {
+        let process = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let asked =
+            process.map(|id| rustix::process::kill_process(id, rustix::process::Signal::TERM));
+        let begun = Instant::now();
+        while asked == Some(Ok(()))
+            && begun.elapsed() < LAST_WORDS
+            && matches!(self.child.try_wait(), Ok(None))
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
 impl Pool {
-    /// Prepares the workers of an attempt; [`Pool::step`] starts them.
+    /// Prepares the workers of an attempt; [`Pool::step`] starts them. `program` is the `bp` program.
     ///
     /// # Errors
-    /// `not-found` if there is no `bp` program.
+    /// `not-found` if there is no `bp` program; `unsupported-format` if the run needs a language that
+    /// this process does not have.
     pub fn new(
         folder: &RunFolder,
+        request: &Request,
         attempt: &Attempt,
         program: Option<PathBuf>,
-        retries: u32,
         task_timeout: Option<Duration>,
     ) -> Result<Self> {
+        let command = match &request.language {
+            Some(name) => language::find(name)?.worker(request),
+            None => vec![program.map_or_else(find_program, Ok)?.into(), "worker".into()],
+        };
         let tasks = (0..attempt.tasks.len()).filter(|&task| !attempt.tasks[task].is_empty());
         Ok(Pool {
-            program: program.map_or_else(find_program, Ok)?,
+            command,
             folder: folder.clone(),
             attempt: attempt.number,
-            retries,
+            retries: request.retries,
             task_timeout,
             waiting: tasks.map(|task| Launch { task, launch: 0, fruitless: 0 }).collect(),
             running: Vec::new(),
@@ -92,6 +119,9 @@ impl Pool {
         while index < self.running.len() {
             let running = &mut self.running[index];
             let late = self.task_timeout.is_some_and(|limit| running.started.elapsed() > limit);
+            if late && !overdue {
+                running.ask_to_end();
+            }
             if late || overdue {
                 let _ = running.child.kill();
             }
@@ -122,8 +152,14 @@ impl Pool {
             let path = self.folder.log(&name, self.attempt, stream);
             append(&path).map_err(|error| Error::write(&path, &error))
         };
-        Command::new(&self.program)
-            .arg("worker")
+        let [program, arguments @ ..] = self.command.as_slice() else {
+            return Err(Error::internal("there is no command line for workers"));
+        };
+        // Workers are the parallelism; libraries with threads of their own would only compete.
+        let alone = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"];
+        Command::new(program)
+            .envs(alone.iter().filter(|name| var_os(name).is_none()).map(|name| (name, "1")))
+            .args(arguments)
             .arg(self.folder.path())
             .args(["--task", &launch.task.to_string()])
             .args(["--attempt", &self.attempt.to_string()])
@@ -135,7 +171,7 @@ impl Pool {
             .map_err(|error| {
                 Error::new(
                     Kind::WorkerLost,
-                    format!("cannot start the worker '{}': {error}", self.program.display()),
+                    format!("cannot start the worker '{}': {error}", program.display()),
                 )
                 .fix("Check that the program can be run, or use --backend local.")
             })
@@ -168,7 +204,7 @@ impl Pool {
             let kind = if late { Kind::TimedOut } else { Kind::WorkerLost };
             let mut error = Error::new(kind, format!("the worker on block {block} {what}"));
             if !tail.is_empty() {
-                error = error.fix(format!("Its last words: {tail}"));
+                error.traceback = Some(format!("The end of its log:\n{tail}"));
             }
             let event = Event::Failed { block, time: now(), seconds: 0.0, error, again };
             self.own_journal()?.write(&event)?;
@@ -195,8 +231,6 @@ impl Drop for Pool {
         }
     }
 }
-
-const DRIVER: &str = "driver";
 
 fn task_name(task: usize, launch: u32) -> String {
     if launch == 0 { task.to_string() } else { format!("{task}-{launch}") }
@@ -250,7 +284,17 @@ pub fn find_program() -> Result<PathBuf> {
 pub fn work_as_process(folder: &Path, task: usize, attempt: u32, launch: u32) -> Result<()> {
     let cancel = CancelToken::new();
     stop_with_parent(cancel.clone());
-    let job = Job::open(RunFolder::open(folder)?)?;
+    let folder = RunFolder::open(folder)?;
+    let name = task_name(task, launch);
+    let job = match Job::open(folder.clone()) {
+        Ok(job) => job,
+        // It would fail the same way again: the task's first block is said to fail of it, and the
+        // others are left for a resume.
+        Err(error) if error.kind.retry_class() == RetryClass::Deterministic => {
+            return note_refusal(&folder, attempt, task, &name, error);
+        }
+        Err(error) => return Err(error),
+    };
     let held = job
         .outputs
         .iter()
@@ -264,7 +308,7 @@ pub fn work_as_process(folder: &Path, task: usize, attempt: u32, launch: u32) ->
     let blocks = job.plan.grid.len();
     let todo = job.folder.todo(attempt, blocks)?;
     let dealt_with = dealt_with(&job.folder, task, attempt, launch, blocks)?;
-    let journal = Journal::create(&job.folder.journal(&task_name(task, launch), attempt))?;
+    let journal = Journal::create(&job.folder.journal(&name, attempt))?;
     let journals = [Mutex::new(journal)];
     job.set_held_memory();
     let finished = CancelToken::new();
@@ -272,9 +316,10 @@ pub fn work_as_process(folder: &Path, task: usize, attempt: u32, launch: u32) ->
         todo: todo.as_ref(),
         dealt_with: Some(&dealt_with),
         clean: attempt > 1 || launch > 0,
+        upcoming: None,
         cancel: &cancel,
         memory: &MemoryGauge::whole_process(),
-        log: job.folder.log(&task_name(task, launch), attempt, "err"),
+        log: job.folder.log(&name, attempt, "err"),
     };
     let blocks =
         groups.iter().flat_map(|group| job.plan.ownership.blocks_of(&job.plan.grid, group));
@@ -287,6 +332,30 @@ pub fn work_as_process(folder: &Path, task: usize, attempt: u32, launch: u32) ->
     });
     drop(held);
     result
+}
+
+fn note_refusal(
+    folder: &RunFolder,
+    attempt: u32,
+    task: usize,
+    name: &str,
+    error: Error,
+) -> Result<()> {
+    let (plan, tasks) = (folder.plan()?, folder.attempt(attempt)?.tasks);
+    let todo = folder.todo(attempt, plan.grid.len())?;
+    let mut blocks = tasks
+        .get(task)
+        .into_iter()
+        .flat_map(|task| task.iter().flat_map(|group| plan.ownership.blocks_of(&plan.grid, group)));
+    let Some(block) = blocks.find(|&block| todo.as_ref().is_none_or(|todo| todo.contains(block)))
+    else {
+        return Err(error);
+    };
+    let mut journal = Journal::create(&folder.journal(name, attempt))?;
+    journal.start(block)?;
+    let time = now();
+    journal.write(&Event::Failed { block, time, seconds: 0.0, error, again: false })?;
+    journal.write(&Event::End { time, peak_memory: None })
 }
 
 /// Whoever started this worker holds the other end of its standard input for as long as it lives.

@@ -43,7 +43,20 @@ pub fn run(
                     let blocks = std::iter::from_fn(|| next.take())
                         .flat_map(|group| job.plan.ownership.blocks_of(&job.plan.grid, group));
                     let clean = attempt.number > 1;
-                    let orders = Orders { todo, dealt_with: None, clean, cancel, memory, log };
+                    let upcoming = || {
+                        let group = next.peek()?;
+                        let first = *job.plan.ownership.blocks_of(&job.plan.grid, group).first()?;
+                        todo.is_none_or(|todo| todo.contains(first)).then_some(first)
+                    };
+                    let orders = Orders {
+                        todo,
+                        dealt_with: None,
+                        clean,
+                        upcoming: Some(&upcoming),
+                        cancel,
+                        memory,
+                        log,
+                    };
                     let result = work(job, blocks, &orders, journal);
                     if result.is_err() {
                         cancel.cancel();
@@ -84,7 +97,15 @@ impl SharedGroups {
     }
 
     fn take(&self) -> Option<u64> {
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        self.at(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The group that will be handed out next.
+    fn peek(&self) -> Option<u64> {
+        self.at(self.next.load(Ordering::Relaxed))
+    }
+
+    fn at(&self, index: usize) -> Option<u64> {
         let range = self.starts.partition_point(|&start| start <= index).checked_sub(1)?;
         let group = self.ranges[range][0] + (index - self.starts[range]) as u64;
         (group < self.ranges[range][1]).then_some(group)

@@ -3,15 +3,17 @@
 use super::cancel::CancelToken;
 use super::folder::{BlockSet, Request, RunFolder};
 use super::journal::{Event, Journal, now, time_text};
+use super::partials::PartialWriter;
 use super::process::MemoryGauge;
-use crate::array::{Array, Cast};
+use crate::array::Cast;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, RetryClass};
-use crate::op::{BlockIo, Operation, Traffic};
+use crate::op::{BlockIo, Operation, Product};
 use crate::plan::Plan;
 use crate::source::{Sink, Source};
 use std::fs::File;
 use std::io::Write;
+use std::iter::Peekable;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,7 +63,7 @@ impl Job {
             Some(record) => Some(record.spec.as_ref().ok_or_else(gone)?.open()?),
             None => None,
         };
-        let operation = request.operation.build()?;
+        let operation = request.operation.build(&folder)?;
         Ok(Job { folder, request, plan, operation, inputs, outputs, mask })
     }
 
@@ -78,7 +80,9 @@ impl Job {
     /// `write-failed`, `disk-full` and the like: what was said to be written is not.
     pub fn commit(&self) -> Result<()> {
         let mut flushed = Vec::new();
-        for storage in self.outputs.iter().filter_map(|output| output.storage()) {
+        let partials = self.operation.gives_partials().then(|| self.folder.path().to_owned());
+        let outputs = self.outputs.iter().filter_map(|output| output.storage());
+        for storage in outputs.chain(partials) {
             if flushed.contains(&storage) {
                 continue;
             }
@@ -92,10 +96,10 @@ impl Job {
 }
 
 /// What became of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlockResult {
     /// Its output is complete.
-    Done(Traffic),
+    Done(Product),
     /// It lies outside the mask.
     Skipped,
 }
@@ -104,7 +108,13 @@ pub enum BlockResult {
 ///
 /// # Errors
 /// What the operation and its arrays give; `internal` where one of them panicked.
-pub fn run_block(job: &Job, id: u64, clean: bool, cancel: &CancelToken) -> Result<BlockResult> {
+pub fn run_block(
+    job: &Job,
+    id: u64,
+    clean: bool,
+    upcoming: Option<u64>,
+    cancel: &CancelToken,
+) -> Result<BlockResult> {
     let work = || -> Result<BlockResult> {
         let block = job.plan.grid.block(id)?;
         let mask = match &job.mask {
@@ -120,10 +130,19 @@ pub fn run_block(job: &Job, id: u64, clean: bool, cancel: &CancelToken) -> Resul
         };
         if clean {
             for output in &job.outputs {
-                output.discard_leftovers(&block.inner)?;
+                output.discard_leftovers(&block.inner.in_trailing_axes(output.shape()))?;
             }
         }
-        run_operation(job, &block, mask.as_ref(), cancel).map(BlockResult::Done)
+        let upcoming = upcoming.map(|id| job.plan.grid.block(id)).transpose()?;
+        let io = BlockIo {
+            block: &block,
+            upcoming: upcoming.as_ref(),
+            inputs: &job.inputs,
+            outputs: &job.outputs,
+            mask: mask.as_ref(),
+            cancel,
+        };
+        job.operation.run(&io).map(BlockResult::Done)
     };
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result,
@@ -136,16 +155,6 @@ pub fn run_block(job: &Job, id: u64, clean: bool, cancel: &CancelToken) -> Resul
             Err(Error::internal(format!("block {id} panicked: {text}")))
         }
     }
-}
-
-fn run_operation(
-    job: &Job,
-    block: &crate::grid::Block,
-    mask: Option<&Array>,
-    cancel: &CancelToken,
-) -> Result<Traffic> {
-    let io = BlockIo { block, inputs: &job.inputs, outputs: &job.outputs, mask, cancel };
-    job.operation.run(&io)
 }
 
 /// Opens a log, which a worker process and its own output may both add to.
@@ -164,6 +173,8 @@ pub struct Orders<'a> {
     pub dealt_with: Option<&'a BlockSet>,
     /// Whether blocks may have left-overs of earlier attempts.
     pub clean: bool,
+    /// The block that another call will probably be about, where threads take blocks in turn.
+    pub upcoming: Option<&'a (dyn Fn() -> Option<u64> + Sync)>,
     /// Asks to stop.
     pub cancel: &'a CancelToken,
     /// Measures the memory that the work takes.
@@ -204,6 +215,18 @@ pub fn work(
     journal: &Mutex<Journal>,
 ) -> Result<()> {
     let mut blocks = blocks.filter(|block| orders.includes(*block)).peekable();
+    let mut result = Ok(());
+    job.operation.around(&mut || result = work_inside(job, &mut blocks, orders, journal));
+    result
+}
+
+fn work_inside(
+    job: &Job,
+    blocks: &mut Peekable<impl Iterator<Item = u64>>,
+    orders: &Orders,
+    journal: &Mutex<Journal>,
+) -> Result<()> {
+    let mut partials = PartialWriter::new(lock(journal).path());
     let mut announced = None;
     while let Some(block) = blocks.next() {
         if orders.cancel.is_cancelled() {
@@ -212,7 +235,8 @@ pub fn work(
         if announced.take() != Some(block) {
             lock(journal).start(block)?;
         }
-        announced = attempt_block(job, block, orders, journal, || blocks.peek().copied())?;
+        announced =
+            attempt_block(job, block, orders, journal, &mut partials, || blocks.peek().copied())?;
     }
     lock(journal).write(&Event::End { time: now(), peak_memory: orders.memory.peak() })
 }
@@ -224,14 +248,23 @@ fn attempt_block(
     block: u64,
     orders: &Orders,
     journal: &Mutex<Journal>,
+    partials: &mut PartialWriter,
     mut next: impl FnMut() -> Option<u64>,
 ) -> Result<Option<u64>> {
     for tried in 0u32.. {
         let begun = Instant::now();
-        let result = run_block(job, block, orders.clean || tried > 0, orders.cancel);
+        // Where threads share the blocks, the next one is not this worker's before this one is done.
+        let upcoming = orders.upcoming.map_or_else(&mut next, |upcoming| upcoming());
+        let clean = orders.clean || tried > 0;
+        let result = run_block(job, block, clean, upcoming, orders.cancel).and_then(|result| {
+            if let BlockResult::Done(Product { partial: Some(bytes), .. }) = &result {
+                partials.write(block, bytes)?;
+            }
+            Ok(result)
+        });
         let seconds = begun.elapsed().as_secs_f64();
         match result {
-            Ok(BlockResult::Done(traffic)) => {
+            Ok(BlockResult::Done(Product { traffic, .. })) => {
                 let next = if orders.cancel.is_cancelled() { None } else { next() };
                 lock(journal).done(block, seconds, traffic, next)?;
                 return Ok(next);
@@ -256,7 +289,7 @@ fn attempt_block(
                 if !again {
                     return Ok(None);
                 }
-                orders.cancel.sleep(back_off(tried));
+                job.operation.pause(back_off(tried), orders.cancel);
                 if orders.cancel.is_cancelled() {
                     return Ok(None);
                 }

@@ -24,6 +24,7 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::grid::Region;
+use crate::run::language;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -232,11 +233,13 @@ pub enum Spec {
         /// What is done to it.
         wrap: wrap::Wrap,
     },
-    /// Something that only the host language can open again; `value` is its own affair.
+    /// An array that only the language which the run came from can open; `value` is its own affair.
     Foreign {
-        /// Which host, such as `python`.
-        host: String,
-        /// What the host needs.
+        /// Which language, such as `python`.
+        language: String,
+        /// The array as a user writes it.
+        name: String,
+        /// What the language needs.
         value: serde_json::Value,
     },
 }
@@ -255,7 +258,7 @@ impl Spec {
             | Spec::Nifti { path } => path.display().to_string(),
             Spec::Roi { source, roi } => format!("{}[{roi}]", source.display()),
             Spec::Wrapped { source, .. } => source.display(),
-            Spec::Foreign { host, .. } => format!("<{host} array>"),
+            Spec::Foreign { name, .. } => name.clone(),
         }
     }
 
@@ -279,6 +282,19 @@ impl Spec {
         }
     }
 
+    /// The language that is needed to open the array; none where the engine is enough.
+    pub fn language(&self) -> Option<&str> {
+        match self {
+            Spec::Foreign { language, .. } => Some(language),
+            Spec::Roi { source, .. } | Spec::Wrapped { source, .. } => source.language(),
+            Spec::Zarr { .. }
+            | Spec::N5 { .. }
+            | Spec::Tiff { .. }
+            | Spec::Mrc { .. }
+            | Spec::Nifti { .. } => None,
+        }
+    }
+
     /// Opens the array for reading.
     ///
     /// # Errors
@@ -294,7 +310,7 @@ impl Spec {
                 Ok(Arc::new(wrap::RoiSource::new(source.open()?, roi.clone())?))
             }
             Spec::Wrapped { source, wrap } => wrap.clone().over(source.open()?),
-            Spec::Foreign { host, .. } => Err(foreign(host)),
+            Spec::Foreign { language, value, .. } => language::find(language)?.open_source(value),
         }
     }
 
@@ -321,7 +337,7 @@ impl Spec {
                     .fix("Write to an array, or to a region of one.")
                 })
             }
-            Spec::Foreign { host, .. } => Err(foreign(host)),
+            Spec::Foreign { language, value, .. } => language::find(language)?.open_sink(value),
         }
     }
 }
@@ -332,12 +348,4 @@ fn only_read(path: &Path, format: &str) -> Error {
         format!("'{}' is a {format} file, which is only read", path.display()),
     )
     .fix("Write to a Zarr array, for example out.zarr.")
-}
-
-fn foreign(host: &str) -> Error {
-    Error::new(
-        Kind::UnsupportedFormat,
-        format!("an array that only {host} can open was asked for by a native worker"),
-    )
-    .fix("Run it with the local backend.")
 }

@@ -4,6 +4,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Iterable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,12 @@ class ArraySource(Source):
             opened = self._open_native(writable)
             native = self._natives[writable] = opened and NativeArray(opened)
         return self.array if native is None else native
+
+    def _reading_through(self, native: "_native.Array") -> "ArraySource":
+        """The same source, read by way of another native array."""
+        source = copy(self)
+        source._natives = {**self._natives, False: NativeArray(native)}
+        return source
 
     @staticmethod
     def reopen(spec: SourceSpec) -> "ArraySource":
@@ -216,20 +223,30 @@ def is_native_dtype(dtype: np.dtype) -> bool:
     return dtype.newbyteorder("=").name in _NAMES
 
 
-def engine_array(source: Source, *, writable: bool) -> "_native.Array":
-    """The array as the engine works on it: natively where that is possible."""
+def engine_array(source: Source, *, writable: bool, opaque: bool = False) -> "_native.Array":
+    """The array as the engine works on it: natively where that is possible.
+
+    Of an `opaque` array only the place, shape and size count, since Python alone looks inside: its
+    data type may be one that the engine does not know.
+    """
     native = source._open_native(writable)
     if native is not None:
         return native
-    if not is_native_dtype(source.dtype):
+    from bioimage_rs._functions import spec_of
+
+    dtype = source.dtype.newbyteorder("=").name
+    if dtype not in _NAMES and opaque:
+        dtype = f"uint{8 * min(source.dtype.itemsize, 8)}"
+    if dtype not in _NAMES:
         raise TypeError(
             f"Arrays of dtype {source.dtype} are not supported; use one of {sorted(_NAMES)}."
         )
     return _native.Array.foreign(
         source,
         list(source.shape),
-        source.dtype.newbyteorder("=").name,
+        dtype,
         None if source.chunks is None else list(source.chunks),
         None if source.shards is None else list(source.shards),
         writable,
+        spec_of(source),
     )

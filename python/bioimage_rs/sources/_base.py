@@ -1,5 +1,6 @@
 """What a source is, and how one is made of an array or of a spec."""
 
+import importlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -105,6 +106,8 @@ class Source(ABC):
 
 _converters: list[tuple[Callable[[object], bool], Callable[[object], Source]]] = []
 _openers: dict[str, Callable[[SourceSpec], Source]] = {}
+# Modules that register openers when they are imported, which many scripts do without.
+_opened_by = {"wrapper": "bioimage_rs.wrapper"}
 
 
 def register_source(
@@ -143,6 +146,8 @@ def from_spec(spec: SourceSpec) -> Source:
     ValueError
         For a kind that is not known.
     """
+    if spec.kind in _opened_by:
+        importlib.import_module(_opened_by[spec.kind])
     opener = _openers.get(spec.kind)
     if opener is None:
         raise ValueError(f"Cannot reconstruct source from spec of kind '{spec.kind}'.")

@@ -1,0 +1,128 @@
+"""One run of Python functions or wrappers: `python bench/functions.py CASE TOOL FOLDER`.
+
+Prints its seconds, without imports, as JSON; `--save` runs the case on its output for comparing.
+"""
+
+import importlib
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+WORKERS = 2
+BLOCKS = 100_000
+CHUNKS = (64, 64, 64)
+TOOLS = ("bioimage-rs", "bioimage-py")
+CASES = {
+    "no-op": f"a function that does nothing, {BLOCKS:,} blocks, threads",
+    "no-op-processes": f"the same, {BLOCKS:,} blocks, worker processes",
+    "start": "a worker process with a pickled function, start to end",
+    "plus-one": "numpy `+ 1` per block, Zarr -> Zarr",
+    "threshold": "ThresholdSource copied to Zarr",
+    "resize": "ResizedSource (half the size, order 1) copied to Zarr",
+}
+# What has an output to compare.
+COMPARED = ("plus-one", "threshold", "resize")
+
+
+def output(folder: Path, tool: str, shape: tuple[int, ...], dtype: str) -> Any:
+    """The empty output array, made by zarr-python for both."""
+    import zarr
+
+    path = folder / f"{tool}-function.zarr"
+    shutil.rmtree(path, ignore_errors=True)
+    codec = zarr.codecs.ZstdCodec(level=3)
+    return zarr.create_array(path, shape=shape, dtype=dtype, chunks=CHUNKS, compressors=codec)
+
+
+def prepare(case: str, tool: str, folder: Path) -> Callable[[], Any]:
+    """What is timed."""
+    import zarr
+
+    library = importlib.import_module(tool.replace("-", "_"))
+    to_roi = library.to_roi
+
+    def nothing(block: Any, inputs: Any, outputs: Any, mask: Any) -> None:
+        pass
+
+    def plus_one(block: Any, inputs: Any, outputs: Any, mask: Any) -> None:
+        roi = to_roi(block)
+        outputs[0][roi] = inputs[0][roi] + 1
+
+    if case in ("no-op", "no-op-processes", "start"):
+        job = "local" if case == "no-op" else "subprocess"
+        blocks, workers = (1, 1) if case == "start" else (BLOCKS, WORKERS)
+        path = folder / "blocks.zarr"
+        array = zarr.create_array(
+            path, shape=(blocks,), dtype="uint8", chunks=(1000,), overwrite=True
+        )
+        runner = library.get_runner(job)
+        return lambda: runner.run(nothing, [array], block_shape=(1,), num_workers=workers)
+    source = zarr.open_array(folder / "stack.zarr", mode="r")
+    if case == "plus-one":
+        target = output(folder, tool, source.shape, "uint8")
+        runner = library.get_runner("local")
+        return lambda: runner.run(
+            plus_one, [source], [target], block_shape=CHUNKS, num_workers=WORKERS
+        )
+    wrapper = importlib.import_module(f"{tool.replace('-', '_')}.wrapper")
+    if case == "threshold":
+        wrapped = wrapper.ThresholdSource(source, 120)
+        target = output(folder, tool, source.shape, "bool")
+    else:
+        half = tuple(extent // 2 for extent in source.shape)
+        wrapped = wrapper.ResizedSource(source, half, order=1)
+        target = output(folder, tool, half, "uint8")
+    return lambda: library.copy(wrapped, target, block_shape=CHUNKS, num_workers=WORKERS)
+
+
+def main() -> None:
+    case, tool, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+    work = prepare(case, tool, folder)
+    begun = time.perf_counter()
+    work()
+    print(json.dumps({"seconds": time.perf_counter() - begun}))
+
+
+def table(folder: Path, rounds: int) -> str:
+    """Compares and times both tools in turn; the table, as Markdown."""
+    import os
+    import statistics
+    import subprocess
+
+    import zarr
+
+    def run(case: str, tool: str) -> float:
+        os.sync()
+        command = [sys.executable, __file__, case, tool, str(folder)]
+        done = subprocess.run(
+            command, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        return float(json.loads(done.stdout.splitlines()[-1])["seconds"])
+
+    lines = ["| case | " + " | ".join(TOOLS) + " | ratio |", "|---|---|---|---|"]
+    for case, title in CASES.items():
+        times: dict[str, list[float]] = {tool: [] for tool in TOOLS}
+        for number in range(rounds):
+            for tool in TOOLS:
+                times[tool].append(run(case, tool))
+            if number == 0 and case in COMPARED:
+                paths = [folder / f"{tool}-function.zarr" for tool in TOOLS]
+                first, second = (zarr.open_array(path, mode="r")[...] for path in paths)
+                # Interpolated values may be rounded to either side.
+                limit = 1 if case == "resize" else 0
+                if np.abs(np.asarray(first, int) - np.asarray(second, int)).max() > limit:
+                    raise SystemExit(f"the tools write other voxels in case {case}")
+        own, other = (statistics.median(times[tool]) for tool in TOOLS)
+        lines.append(f"| {title} | {own:.3f} s | {other:.3f} s | {other / own:.1f}x |")
+        print(lines[-1], file=sys.stderr)
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

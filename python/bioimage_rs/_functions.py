@@ -1,0 +1,156 @@
+"""Python functions on their way into worker processes and run folders, and back out."""
+
+import base64
+import io
+import json
+import pickle
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bioimage_rs import _native
+from bioimage_rs.sources import Source, from_spec
+from bioimage_rs.sources._array import ArraySource, engine_array
+
+# A function that holds on to more than this is not written into the folder of a local run, which
+# could then be finished by this process only.
+_LOCAL_LIMIT = 32 << 20
+
+
+class TooLargeError(ValueError):
+    """A function that is not worth a copy on disk."""
+
+
+class _Limited(io.BytesIO):
+    def __init__(self, limit: int | None) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def write(self, data: Any) -> int:
+        if self.limit is not None and self.tell() + memoryview(data).nbytes > self.limit:
+            raise TooLargeError
+        return super().write(data)
+
+
+def _versions() -> dict[str, str]:
+    python = ".".join(map(str, sys.version_info[:3]))
+    return {"python": python, "numpy": np.__version__, "bioimage_rs": _native.__version__}
+
+
+def dump(payload: dict[str, Any], *, local: bool) -> bytes:
+    """Write a function and its arrays as bytes: a line with the versions, then the pickle."""
+    import cloudpickle
+
+    file = _Limited(_LOCAL_LIMIT if local else None)
+    file.write(json.dumps({"versions": _versions()}).encode() + b"\n")
+    cloudpickle.CloudPickler(file, protocol=5).dump(payload)
+    return file.getvalue()
+
+
+def _check_versions(built_with: dict[str, str]) -> None:
+    for name, here in _versions().items():
+        there = built_with.get(name, here)
+        if there == here:
+            continue
+        skew = f"{name} version skew: the run was made with '{there}', this process has '{here}'."
+        if there.split(".")[0] != here.split(".")[0]:
+            raise RuntimeError(
+                f"{skew} Major versions differ; use the environment that made the run "
+                "(RunnerConfig.python_executable), or start it again."
+            )
+        warnings.warn(f"{skew} Major versions agree; proceeding.", stacklevel=3)
+
+
+def load(folder: Path) -> "_native.Function":
+    """The function of a run, ready to be called by the engine."""
+    with (Path(folder) / "payload").open("rb") as file:
+        _check_versions(json.loads(file.readline())["versions"])
+        payload = pickle.load(file)
+    pickler = dump_value if payload["has_return_val"] else None
+    if payload["mode"] == "item":
+        return _native.Function.of_items(
+            payload["name"], payload["function"], keep=False, pickle=pickler
+        )
+    mask = payload["mask"]
+    return of_blocks(
+        payload["name"],
+        payload["function"],
+        [from_spec(spec) for spec in payload["inputs"]],
+        [from_spec(spec) for spec in payload["outputs"]],
+        None if mask is None else from_spec(mask),
+        halo=payload["halo"],
+        keep=False,
+        pickler=pickler,
+    )
+
+
+def of_blocks(
+    name: str,
+    function: Any,
+    inputs: Sequence[Source],
+    outputs: Sequence[Source],
+    mask: Source | None,
+    *,
+    halo: list[int] | None,
+    keep: bool,
+    pickler: Any,
+) -> "_native.Function":
+    """A function of blocks whose inputs are read ahead where reading takes time."""
+    read: list[Source] = []
+    ahead = []
+    for source in inputs:
+        if isinstance(source, ArraySource) and not any(source is output for output in outputs):
+            native = source._open_native(False)
+            if native is not None and native.kind not in ("memory", "python"):
+                native = native.reading_ahead()
+                source = source._reading_through(native)
+                ahead.append(native)
+        read.append(source)
+    return _native.Function.of_blocks(
+        name,
+        function,
+        read,
+        list(outputs),
+        mask,
+        halo=halo,
+        ahead=ahead,
+        keep=keep,
+        pickle=pickler,
+    )
+
+
+def dump_value(value: Any) -> bytes:
+    """A returned value as bytes."""
+    try:
+        return pickle.dumps(value, protocol=5)
+    except Exception:
+        # What plain pickle cannot do, such as functions, the larger one mostly can.
+        import cloudpickle
+
+        data: bytes = cloudpickle.dumps(value, protocol=5)
+        return data
+
+
+def spec_of(source: Source) -> tuple[str, str] | None:
+    """How a source that needs Python stands in run folders: its name, and JSON to open it again."""
+    import cloudpickle
+
+    try:
+        spec = source.to_spec()
+        data = cloudpickle.dumps(spec, protocol=5)
+    except Exception:
+        return None
+    name = spec.path or type(source).__name__
+    if spec.internal_path:
+        name = f"{name}::{spec.internal_path}"
+    return name, json.dumps({"spec": base64.b64encode(data).decode()})
+
+
+def open_array(value: str, writable: bool) -> "_native.Array":
+    """Open the array that `spec_of` described."""
+    spec = pickle.loads(base64.b64decode(json.loads(value)["spec"]))
+    return engine_array(from_spec(spec), writable=writable)

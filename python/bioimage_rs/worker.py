@@ -1,0 +1,29 @@
+"""A worker process for runs that need Python: `python -m bioimage_rs.worker FOLDER ...`."""
+
+import argparse
+import faulthandler
+import signal
+import sys
+
+
+def main() -> int:
+    """Work on one task of a run; what becomes of it stands in the run's folder."""
+    parser = argparse.ArgumentParser(prog="python -m bioimage_rs.worker")
+    parser.add_argument("folder")
+    for option in ("--task", "--attempt", "--launch"):
+        parser.add_argument(option, type=int, required=True)
+    options = parser.parse_args()
+    # Where a crash, or a time limit, meets a function is told in the log.
+    faulthandler.enable()
+    faulthandler.register(signal.SIGTERM, chain=True)
+    # An interrupt of the whole process group is for the leader, which asks its workers to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    from bioimage_rs import _native
+
+    _native.work(options.folder, options.task, options.attempt, options.launch)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
