@@ -1,9 +1,11 @@
 """Runs: those on record, and what can be done with one."""
 
+import atexit
 import json
 import os
 import pickle
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +40,8 @@ class Run:
         # A function that keeps its values in this process, and the blocks or items asked for.
         self._function = function
         self._ids = ids
+        if function is not None:
+            _calling_back.add(self)
 
     @property
     def folder(self) -> Path:
@@ -246,6 +250,20 @@ def find_program() -> str | None:
 
     program = Path(sysconfig.get_path("scripts")) / "bp"
     return str(program) if program.exists() else None
+
+
+# Runs whose threads call functions of this interpreter, which must not outlive it.
+_calling_back: "weakref.WeakSet[Run]" = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_calling_back() -> None:
+    going_on = [run for run in _calling_back if run._native.wait(0) is None]
+    for run in going_on:
+        run._native.cancel()
+    deadline = time.monotonic() + 2
+    for run in going_on:
+        run._native.wait(max(0.0, deadline - time.monotonic()))
 
 
 @contextmanager

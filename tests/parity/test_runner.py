@@ -616,6 +616,19 @@ def test_a_read_that_fails_inside_a_function_is_tried_again(home: Path) -> None:
     np.testing.assert_array_equal(output[...], np.arange(32))
 
 
+def test_a_script_may_end_before_its_run(home: Path) -> None:
+    code = """
+import time, numpy as np, bioimage_rs as bp
+run = bp.get_runner("local").start_map(lambda item: time.sleep(0.01), 100000, num_workers=2)
+next(run.stream())
+print("ends", flush=True)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ends\n", "")
+
+
 def test_no_worker_outlives_a_killed_leader(home: Path) -> None:
     code = """
 import time, bioimage_rs as bp
