@@ -11,6 +11,10 @@ use bioimage_engine::source::n5::N5Array;
 use bioimage_engine::source::nifti::NiftiFile;
 use bioimage_engine::source::path::locate;
 use bioimage_engine::source::{Sink, Source};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use proptest::prelude::*;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -168,6 +172,68 @@ fn a_damaged_image_says_so() {
     let bytes = std::fs::read(folder().join("int16.mrc")).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
     assert_eq!(MrcFile::open(&path).map(|_| ()).unwrap_err().kind, Kind::CorruptData);
+}
+
+fn read_any(path: &Path) -> bioimage_engine::Result<()> {
+    let source = locate(path.to_str().unwrap())?.open()?;
+    let shape: Vec<u64> = source.shape().iter().map(|&extent| extent.min(4)).collect();
+    source.read(&Region::whole(&shape)).map(drop)
+}
+
+proptest! {
+    #[test]
+    fn damaged_headers_are_errors_and_nothing_worse(
+        file in prop::sample::select(vec!["int16.mrc", "volumes.mrc", "int16.nii", "v2-4d.nii"]),
+        changes in prop::collection::vec((0usize..1024, any::<u8>()), 1..6),
+        packed: bool,
+        len in prop::option::of(0usize..1500),
+    ) {
+        let mut bytes = std::fs::read(folder().join(file)).unwrap();
+        bytes.truncate(len.unwrap_or(usize::MAX));
+        for (at, value) in changes {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = value;
+            }
+        }
+        let copy = tempfile::tempdir().unwrap();
+        let path = copy.path().join(file);
+        if packed && file.ends_with("nii") {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(&bytes).unwrap();
+            bytes = encoder.finish().unwrap();
+        }
+        std::fs::write(&path, bytes).unwrap();
+        if let Err(error) = read_any(&path) {
+            let kinds = [Kind::CorruptData, Kind::UnsupportedFormat];
+            prop_assert!(kinds.contains(&error.kind), "{error:?}");
+            prop_assert!(error.message.contains(file), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn damaged_blocks_are_errors_and_nothing_worse(
+        name in prop::sample::select(
+            vec!["raw", "gzip", "bzip2", "lz4", "zstd", "blosc_lz4", "blosc_zstd", "ts_zlib", "java_lz4"]
+        ),
+        changes in prop::collection::vec((0usize..200, any::<u8>()), 1..4),
+        len in prop::option::of(0usize..100),
+    ) {
+        let copy = tempfile::tempdir().unwrap();
+        let (from, to) = (folder().join(N5).join(name), copy.path().join(name));
+        std::fs::create_dir_all(to.join("0")).unwrap();
+        std::fs::copy(from.join("attributes.json"), to.join("attributes.json")).unwrap();
+        let mut bytes = std::fs::read(from.join("0/0")).unwrap();
+        bytes.truncate(len.unwrap_or(usize::MAX));
+        for (at, value) in changes {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = value;
+            }
+        }
+        std::fs::write(to.join("0/0"), bytes).unwrap();
+        if let Err(error) = read_any(&to) {
+            prop_assert_eq!(error.kind, Kind::CorruptData);
+        }
+    }
 }
 
 /// A copy of an N5 array to write to.

@@ -1,6 +1,8 @@
 """N5, MRC, NIfTI, HDF5, images and KNOSSOS: what other programs write is what is read here."""
 
 import gzip
+import importlib
+import inspect
 import struct
 import sys
 from pathlib import Path
@@ -531,6 +533,27 @@ def test_the_rules_of_names_are_the_reference_s(path: str) -> None:
         assert own[: own.index("]")] == theirs[: theirs.index("]")]
     else:
         assert bp.io.infer_format(path) == expected
+
+
+@pytest.mark.parametrize("module", ["io", "io.files", "sources"])
+def test_the_signatures_are_the_reference_s(module: str) -> None:
+    ours = importlib.import_module(f"bioimage_rs.{module}")
+    theirs = importlib.import_module(f"bioimage_py.{module}")
+    names = getattr(theirs, "__all__", ["infer_extension", "infer_format", "open_file"])
+    for name in names:
+        own, reference = getattr(ours, name), getattr(theirs, name)
+        assert parameters(own) == parameters(reference), name
+        for member in dir(reference) if inspect.isclass(reference) else ():
+            assert member.startswith("_") or hasattr(own, member), f"{name}.{member}"
+
+
+def parameters(function: Any) -> Any:
+    """Names, kinds and defaults; none for what has no signature."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+    return [(one.name, one.kind, one.default) for one in signature.parameters.values()]
 
 
 def test_the_registry_is_the_reference_s(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,15 @@
 """No copy takes more memory than its plan said."""
 
 import json
+import math
 from pathlib import Path
 
+import mrcfile
+import nibabel
 import numpy as np
 import pytest
 import tifffile
+import z5py
 import zarr
 from shell import Bp
 
@@ -23,6 +27,12 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "stack.tif", voxels, photometric="minisblack", compression="zlib", rowsperstrip=64
     )
     zarr.create_array(folder / "stack.zarr", data=voxels, chunks=(64, 64, 64))
+    z5py.File(str(folder / "stack.n5"), "w").create_dataset(
+        "s0", data=voxels, chunks=(64, 64, 64), compression="zstd"
+    )
+    with mrcfile.new(folder / "stack.mrc") as file:
+        file.set_data(voxels.astype("int8"))
+    nibabel.save(nibabel.Nifti1Image(voxels.T, np.eye(4)), folder / "stack.nii.gz")
     return folder
 
 
@@ -33,6 +43,10 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("stack.tif", "--chunks 64,64,64 --block-shape 64,64,64", 64**3),
         ("stack.tif", "--chunks 64,64,64 --block-shape 64,256,256", 64 * 256**2),
         ("stack.zarr", "--chunks 64,64,64 --block-shape 64,64,64", 64**3),
+        ("stack.n5", "--chunks 64,96,96 --block-shape 64,96,96", 64 * 96**2),
+        ("stack.mrc", "--chunks 64,64,64 --block-shape 64,64,64", 64**3),
+        # Decoded whole, once in each process.
+        ("stack.nii.gz", "--chunks 64,64,64 --block-shape 64,64,64", math.prod(SHAPE)),
         ("stack.zarr", "--chunks 64,96,96 --block-shape 64,96,96", 64 * 96**2),
         (
             "stack.zarr",

@@ -16,7 +16,7 @@ use super::{Axis, Metadata, Source, Spec};
 use crate::array::{Array, Cast, byte_len, swap_bytes};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::grid::Region;
+use crate::grid::{Region, shape_text};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -26,6 +26,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const HEADER_1: usize = 348;
 const HEADER_2: usize = 540;
 const MOST_AXES: i64 = 7;
+/// Deflate makes nothing smaller than this.
+const MOST_DEFLATED: u64 = 1032;
 
 /// A NIfTI image.
 pub struct NiftiFile {
@@ -76,7 +78,7 @@ impl NiftiFile {
             swapped: header.big_endian != cfg!(target_endian = "big"),
         };
         let (scaling, metadata) = (header.scaling, header.metadata);
-        let flat = if packed { flat } else { flat.check()? };
+        let flat = if packed { check_packed(flat)? } else { flat.check()? };
         Ok(NiftiFile { path, flat, decoded: packed.then(Mutex::default), scaling, metadata })
     }
 
@@ -108,6 +110,22 @@ impl NiftiFile {
         }
         Ok(whole)
     }
+}
+
+/// Refuses a header that promises more than the file can hold: a damaged one must not ask for
+/// terabytes.
+fn check_packed(flat: Flat) -> Result<Flat> {
+    let most = flat.file.len().saturating_mul(MOST_DEFLATED);
+    let bytes = flat
+        .shape
+        .iter()
+        .try_fold(flat.dtype.size() as u64, |bytes, &extent| bytes.checked_mul(extent))
+        .and_then(|bytes| bytes.checked_add(flat.offset));
+    if bytes.is_some_and(|bytes| bytes <= most) {
+        return Ok(flat);
+    }
+    let (path, shape) = (flat.file.path(), shape_text(&flat.shape));
+    Err(corrupt(path, format!("is too small for {shape} voxels of {}", flat.dtype)))
 }
 
 /// Whether the content is compressed, whatever the file's name says.
