@@ -185,7 +185,7 @@ def _place(array: Any) -> dict[str, str] | None:
         return json.loads(array.native.spec or "null")  # type: ignore[no-any-return]
     package = _package(array)
     if package == "zarr":
-        root = getattr(getattr(array, "store", None), "root", None)
+        root = _zarr_root(getattr(array, "store", None))
         format_, inner = "zarr", str(getattr(array, "path", ""))
     elif package == "z5py":
         root = getattr(array.file, "filename", None)
@@ -194,9 +194,28 @@ def _place(array: Any) -> dict[str, str] | None:
         root, format_, inner = _tensorstore_root(array), "zarr", ""
     else:
         return None
-    if root is None or not Path(str(root)).is_dir():
+    if root is None or not Path(root).is_dir():
         return None
-    return {"format": format_, "path": str(Path(str(root)).absolute()), "array": inner}
+    return {"format": format_, "path": str(Path(root).absolute()), "array": inner}
+
+
+def _zarr_root(store: Any) -> str | None:
+    """The folder of zarr-python's own store of files, and of those of obstore and fsspec."""
+    kind = type(store).__name__
+    if kind == "ObjectStore":
+        is_local = type(store.store).__name__ == "LocalStore"
+        root = getattr(store.store, "prefix", None) if is_local else None
+    elif kind == "FsspecStore":
+        files = getattr(store.fs, "sync_fs", store.fs)
+        root = store.path if "file" in _names(files.protocol) else None
+    else:
+        root = getattr(store, "root", None)
+    return None if root is None else str(root)
+
+
+def _names(protocol: Any) -> tuple[str, ...]:
+    """The names of a file system, of which there may be one."""
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
 
 
 def _tensorstore_root(array: Any) -> str | None:
