@@ -307,8 +307,12 @@ class Notebook:
         return saved
 
 
-# JupyterLab asks the kernel's debugger for its state, and complains when a restart is quicker.
-LAB_ITSELF = ("Could not restore the debugger state: Canceled future",)
+# JupyterLab asks the kernel's debugger for its state, and the kernel for a subshell, and complains
+# when a restart is quicker.
+LAB_ITSELF = (
+    "Could not restore the debugger state: Canceled future",
+    "Canceled future for create_subshell_request message",
+)
 
 
 class Console:
@@ -326,7 +330,8 @@ class Console:
             self.errors.append(f"{message.text} ({place.get('url')}:{place.get('lineNumber')})")
 
     def _thrown(self, error: Error) -> None:
-        self.errors.append(f"uncaught: {error}")
+        if not str(error).removeprefix("Error: ").startswith(LAB_ITSELF):
+            self.errors.append(f"uncaught: {error}")
 
     def _answered(self, response: Response) -> None:
         if response.status >= 500:

@@ -4,6 +4,7 @@ import doctest
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 
 import bioimage_rs
@@ -20,6 +21,12 @@ def examples() -> Iterator[doctest.DocTest]:
 
 
 EXAMPLES = list(examples())
+REGISTRIES = [
+    ("io.registry", "_formats"),
+    ("io.registry", "_extensions"),
+    ("sources._base", "_converters"),
+    ("wrapper", "_registry"),
+]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
@@ -31,6 +38,10 @@ def test_the_example_gives_what_it_says(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
+    # What an example registers is forgotten again.
+    for module, name in REGISTRIES:
+        registry = getattr(importlib.import_module(f"bioimage_rs.{module}"), name)
+        monkeypatch.setattr(f"bioimage_rs.{module}.{name}", copy(registry))
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     failed = runner.run(example).failed
     assert not failed, capsys.readouterr().out

@@ -1,5 +1,6 @@
 """The wheel: what is in it, and that it works in an environment with nothing else."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -94,7 +95,7 @@ def test_bp_is_on_the_path(environment: Path, tmp_path: Path) -> None:
     assert done.stdout.split() == ["bp", _version(environment, tmp_path)]
 
 
-def test_only_two_direct_dependencies(environment: Path, tmp_path: Path) -> None:
+def test_few_direct_dependencies(environment: Path, tmp_path: Path) -> None:
     """Every further one is a burden on each user's environment."""
     requires = run(
         environment / "python",
@@ -102,7 +103,8 @@ def test_only_two_direct_dependencies(environment: Path, tmp_path: Path) -> None
         "import importlib.metadata as m; print(sorted(m.requires('bioimage-rs')))",
         cwd=tmp_path,
     )
-    assert requires.stdout.strip() == "['anywidget>=0.11', 'numpy>=2']"
+    names = [name.split(">")[0] for name in ast.literal_eval(requires.stdout)]
+    assert names == ["anywidget", "cloudpickle", "numpy", "threadpoolctl"]
 
 
 def _version(environment: Path, cwd: Path) -> str:
