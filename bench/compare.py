@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from copies import CASES, CHUNKS, TOOLS, WORKERS
 
 ROUNDS = 5
 SHAPE = (256, 1024, 1024)
+# Outputs are kept until the end.
+NEEDED = 40e9
 
 
 def make_data(folder: Path) -> None:
@@ -182,6 +185,8 @@ def main() -> None:
     results = {}
     with tempfile.TemporaryDirectory(prefix="bp-bench-") as name:
         folder = Path(name)
+        if shutil.disk_usage(folder).free < NEEDED:
+            raise SystemExit(f"{folder} must have {NEEDED / 1e9:.0f} GB of free space")
         print("making data", file=sys.stderr)
         make_data(folder)
         for case in arguments.cases or CASES:

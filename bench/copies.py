@@ -4,7 +4,6 @@ Prints its seconds, without imports, and the process's peak memory as JSON.
 """
 
 import json
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -33,11 +32,21 @@ def chunks_of(case: str) -> tuple[int, ...]:
     return OTHER_CHUNKS if case == "other-grid" else CHUNKS
 
 
+def put_aside(path: Path) -> None:
+    """Make room for another output.
+
+    Nothing is removed while times are taken: for some minutes ext4 makes files slowly where many
+    were removed.
+    """
+    if path.exists():
+        path.rename(path.with_name(f"{path.name}.{time.time_ns()}"))
+
+
 def make_output(case: str, path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
     """The empty output array, made by zarr-python for every tool alike."""
     import zarr
 
-    shutil.rmtree(path, ignore_errors=True)
+    put_aside(path)
     return zarr.create_array(
         path,
         shape=shape,

@@ -5,7 +5,6 @@ Prints its seconds, without imports, as JSON; `--save` runs the case on its outp
 
 import importlib
 import json
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from copies import put_aside
 
 WORKERS = 2
 BLOCKS = 100_000
@@ -35,7 +35,7 @@ def output(folder: Path, tool: str, shape: tuple[int, ...], dtype: str) -> Any:
     import zarr
 
     path = folder / f"{tool}-function.zarr"
-    shutil.rmtree(path, ignore_errors=True)
+    put_aside(path)
     codec = zarr.codecs.ZstdCodec(level=3)
     return zarr.create_array(path, shape=shape, dtype=dtype, chunks=CHUNKS, compressors=codec)
 
@@ -58,9 +58,8 @@ def prepare(case: str, tool: str, folder: Path) -> Callable[[], Any]:
         job = "local" if case == "no-op" else "subprocess"
         blocks, workers = (1, 1) if case == "start" else (BLOCKS, WORKERS)
         path = folder / "blocks.zarr"
-        array = zarr.create_array(
-            path, shape=(blocks,), dtype="uint8", chunks=(1000,), overwrite=True
-        )
+        put_aside(path)
+        array = zarr.create_array(path, shape=(blocks,), dtype="uint8", chunks=(1000,))
         runner = library.get_runner(job)
         return lambda: runner.run(nothing, [array], block_shape=(1,), num_workers=workers)
     source = zarr.open_array(folder / "stack.zarr", mode="r")
