@@ -59,21 +59,26 @@ def _check_versions(built_with: dict[str, str]) -> None:
         skew = f"{name} version skew: the run was made with '{there}', this process has '{here}'."
         if there.split(".")[0] != here.split(".")[0]:
             raise RuntimeError(
-                f"{skew} Major versions differ; use the environment that made the run "
-                "(RunnerConfig.python_executable), or start it again."
+                f"{skew} Major versions differ; resume it in the environment that made the run, or "
+                "start it again."
             )
         warnings.warn(f"{skew} Major versions agree; proceeding.", stacklevel=3)
 
 
-def load(folder: Path) -> "_native.Function":
-    """The function of a run, ready to be called by the engine."""
+def load(folder: Path, inputs: Sequence["_native.Array"]) -> "_native.Function":
+    """The function of a run, ready to be called by the engine, which has opened the inputs."""
     with (Path(folder) / "payload").open("rb") as file:
         _check_versions(json.loads(file.readline())["versions"])
         payload = pickle.load(file)
     pickler = dump_value if payload["has_return_val"] else None
     if payload["mode"] == "item":
         return _native.Function.of_items(
-            payload["name"], payload["function"], keep=False, pickle=pickler
+            payload["name"],
+            payload["function"],
+            items=payload["items"],
+            local=False,
+            keep=False,
+            pickle=pickler,
         )
     mask = payload["mask"]
     return of_blocks(
@@ -82,8 +87,9 @@ def load(folder: Path) -> "_native.Function":
         [from_spec(spec) for spec in payload["inputs"]],
         [from_spec(spec) for spec in payload["outputs"]],
         None if mask is None else from_spec(mask),
+        inputs,
         halo=payload["halo"],
-        keep=False,
+        local=False,
         pickler=pickler,
     )
 
@@ -94,21 +100,29 @@ def of_blocks(
     inputs: Sequence[Source],
     outputs: Sequence[Source],
     mask: Source | None,
+    arrays: Sequence["_native.Array"],
     *,
     halo: list[int] | None,
-    keep: bool,
+    local: bool,
     pickler: Any,
+    keep: bool = False,
 ) -> "_native.Function":
-    """A function of blocks whose inputs are read ahead where reading takes time."""
+    """A function of blocks; inputs are read ahead where that takes time and nobody writes to them.
+
+    `arrays` are the inputs as the engine has opened them, so that both share what they hold.
+    """
     read: list[Source] = []
     ahead = []
-    for source in inputs:
-        if isinstance(source, ArraySource) and not any(source is output for output in outputs):
-            native = source._open_native(False)
-            if native is not None and native.kind not in ("memory", "python"):
-                native = native.reading_ahead()
-                source = source._reading_through(native)
-                ahead.append(native)
+    written = {place for output in outputs for place in _places(output)}
+    for source, array in zip(inputs, arrays, strict=True):
+        if (
+            isinstance(source, ArraySource)
+            and array.kind not in ("memory", "python")
+            and written.isdisjoint(_places(source))
+        ):
+            array = array.reading_ahead()
+            source = source._reading_through(array)
+            ahead.append(array)
         read.append(source)
     return _native.Function.of_blocks(
         name,
@@ -118,9 +132,27 @@ def of_blocks(
         mask,
         halo=halo,
         ahead=ahead,
+        local=local,
         keep=keep,
         pickle=pickler,
     )
+
+
+def _places(source: Source) -> list[tuple[str | None, str | None]]:
+    """Where the arrays lie that a source is made of."""
+    try:
+        specs = [source.to_spec()]
+    except ValueError:
+        return []
+    places = []
+    while specs:
+        spec = specs.pop()
+        wrapped: Any = spec.wrapped
+        if wrapped is None:
+            places.append((spec.path, spec.internal_path))
+        else:
+            specs.extend(wrapped if isinstance(wrapped, list) else [wrapped])
+    return places
 
 
 def dump_value(value: Any) -> bytes:

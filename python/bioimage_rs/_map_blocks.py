@@ -9,7 +9,13 @@ from bioimage_rs._defaults import takes_defaults
 from bioimage_rs.runner import RunnerConfig, get_runner
 from bioimage_rs.runs import Progress
 from bioimage_rs.sources import Source, SourceLike, as_source
-from bioimage_rs.util import BlockDescriptor, BlockWithHalo, check_rerun_args, to_roi
+from bioimage_rs.util import (
+    BlockDescriptor,
+    BlockWithHalo,
+    check_rerun_args,
+    same_array,
+    to_roi,
+)
 
 
 @takes_defaults
@@ -95,6 +101,7 @@ def map_blocks(
         raise TypeError("dtype is for a new output; the one that was passed has its own.")
     if block_shape is None and sources[0].chunks is None:
         block_shape = sources[0].shape
+    _check_in_place(sources, as_source(output), halo)
     label = name or str(getattr(function, "__name__", type(function).__name__))
     runner.run(
         _OfArrays(function),
@@ -112,8 +119,20 @@ def map_blocks(
     return output
 
 
+def _check_in_place(sources: Sequence[Source], output: Source, halo: Any) -> None:
+    if np.any(halo or 0) and any(same_array(source, output) for source in sources):
+        raise ValueError(
+            "With a halo the output must differ from the inputs: blocks would read what their "
+            "neighbours have written already."
+        )
+
+
 def _as_list(inputs: Any) -> list[Any]:
     return list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+
+
+def _is_memory(source: Source) -> bool:
+    return isinstance(getattr(source, "array", None), np.ndarray)
 
 
 class _OfArrays:
@@ -135,7 +154,10 @@ class _OfArrays:
         if inside is not None and not inside.any():
             return
         outer = to_roi(block.outer_block)
-        arrays = [source[outer] for source in inputs]
+        # A function may change what it is given, which must not change an array in memory.
+        arrays = [
+            np.array(source[outer]) if _is_memory(source) else source[outer] for source in inputs
+        ]
         result = np.asarray(self.function(*arrays))
         if result.ndim:
             if result.shape != arrays[0].shape:
@@ -184,7 +206,8 @@ def for_each_location(
         windows behind each other and the axes that belong to a window, as numpy's reductions take
         them: much faster.
     mode
-        What lies beyond the array's border, as for `numpy.pad`: `reflect`, `edge`, `constant`, ...
+        What lies beyond the array's border, as for `numpy.pad`: `reflect`, `symmetric`, `edge` or
+        `constant` (zero).
 
     Examples
     --------
@@ -203,6 +226,8 @@ def for_each_location(
             f"radius {radius} does not fit an array of {source.ndim} axes: give one number, or "
             "one for each axis, of at least 0."
         )
+    if mode not in _BORDERS:
+        raise ValueError(f"Unknown mode '{mode}'; use one of {sorted(_BORDERS)}.")
     stencil = _Stencil(kernel, radii, mode, vectorized, source.shape)
     runner = get_runner(job_type, job_config)
     if output is None:
@@ -214,6 +239,7 @@ def for_each_location(
         output = np.zeros(source.shape, source.dtype if dtype is None else dtype)
     if block_shape is None and source.chunks is None:
         block_shape = source.shape
+    _check_in_place([source], as_source(output), radii)
     runner.run(
         stencil,
         [source],
@@ -226,6 +252,10 @@ def for_each_location(
         progress=progress,
     )
     return output
+
+
+# What lies beyond the border depends on the voxels next to it only, not on those of a whole block.
+_BORDERS = {"reflect", "symmetric", "edge", "constant"}
 
 
 class _Stencil:

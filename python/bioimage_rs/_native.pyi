@@ -106,11 +106,20 @@ class Function:
         *,
         halo: Sequence[int] | None,
         ahead: Sequence[Array],
+        local: bool,
         keep: bool,
         pickle: Any,
     ) -> Function: ...
     @staticmethod
-    def of_items(name: str, function: Any, *, keep: bool, pickle: Any) -> Function: ...
+    def of_items(
+        name: str,
+        function: Any,
+        *,
+        items: Sequence[int] | None,
+        local: bool,
+        keep: bool,
+        pickle: Any,
+    ) -> Function: ...
     def error(self) -> tuple[int, BaseException] | None: ...
     def values(self) -> list[tuple[int, Any]]: ...
     def value(self, id: int) -> Any: ...  # noqa: A002
@@ -145,6 +154,8 @@ class Run:
         force: bool = False,
         verify: bool = False,
         program: str | None = None,
+        task_timeout: float | None = None,
+        tasks_per_worker: int | None = None,
     ) -> None: ...
 
 @final

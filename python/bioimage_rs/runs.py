@@ -84,7 +84,7 @@ class Run:
         """Why blocks failed, one entry for each."""
         return [
             BlockFailure(
-                failed["block"],
+                self._item(failed["block"]),
                 failed["error"]["kind"],
                 failed["error"]["message"],
                 failed["error"].get("traceback"),
@@ -111,18 +111,24 @@ class Run:
 
         The list of a function's values, in the order of the blocks or items; for a copy its output.
         """
-        if self._function is None and not self._has_values:
+        if not self._has_values:
             return self.output
         values = dict(self._new_values())
-        ids = self._ids
-        if ids is None:
-            request = self.request
-            ids = request.get("block_ids") or range(self.counts["total"])
+        ids = self._ids or self.request.get("block_ids") or range(self.counts["total"])
         return [values[number] for number in ids]
 
     @property
     def _has_values(self) -> bool:
-        return bool(self.request["operation"].get("parameters", {}).get("has_return_val"))
+        return bool(self._parameters.get("has_return_val"))
+
+    @property
+    def _parameters(self) -> dict[str, Any]:
+        return self.request["operation"].get("parameters") or {}
+
+    def _item(self, number: int) -> int:
+        """The item that a function was called with; of blocks, their number."""
+        items = self._parameters.get("item_ids")
+        return number if items is None else int(items[number])
 
     def _new_values(
         self, reader: "_native.PartialReader | None" = None
@@ -154,23 +160,25 @@ class Run:
         [(0, 0), (1, 1), (2, 4)]
         """
         reader = _native.PartialReader(self._native)
+        items = self._parameters.get("item_ids")
         seen: set[int] = set()
         with stopped_by_interrupt(self):
             ended = False
             while not ended:
                 ended = self._wait(0.02) is not None
-                if self._function is not None:
-                    new = ((number, self._function.value(number)) for number in self._take_new())
-                else:
-                    new = ((number, pickle.loads(data)) for number, data in reader.poll())
-                for number, value in new:
+                for number, value in self._newest_values(reader):
                     if number not in seen:
                         seen.add(number)
-                        yield number, value
+                        yield number if items is None else items[number], value
             finish(self)
 
-    def _take_new(self) -> list[int]:
-        return [] if self._function is None else self._function.take_new()
+    def _newest_values(self, reader: "_native.PartialReader") -> Iterator[tuple[int, Any]]:
+        """Those since the last look."""
+        if self._function is None:
+            yield from self._new_values(reader)
+            return
+        for number in self._function.take_new():
+            yield number, self._function.value(number)
 
     def _wait(self, seconds: float) -> str | None:
         """The outcome, once there is one."""
@@ -217,15 +225,15 @@ class Run:
         verify
             Also decode what is said to be done.
         """
-        self._native.resume(
-            workers=num_workers,
-            backend=backend,
-            budget=memory,
-            force=force,
-            verify=verify,
-            program=find_program(),
+        self._resume(
+            workers=num_workers, backend=backend, budget=memory, force=force, verify=verify
         )
         return self.wait()
+
+    def _resume(self, **settings: Any) -> None:
+        self._native.resume(program=find_program(), **settings)
+        # The values are those of all attempts now, which the run's folder has.
+        self._function = None
 
     def logs(self) -> str:
         """What the workers printed."""
@@ -268,15 +276,19 @@ def _stop_calling_back() -> None:
 
 @contextmanager
 def stopped_by_interrupt(run: Run) -> Iterator[None]:
-    """Cancel a run when the block is interrupted.
+    """Cancel a run when the block is left by an exception before the run has ended.
 
-    Waits until a run that this process leads has stopped (about a second at most), and raises the
-    interrupt again with a note that says how to resume.
+    An interrupt waits until a run that this process leads has stopped (about a second at most), and
+    is raised again with a note that says how to go on.
     """
     try:
         yield
     except KeyboardInterrupt as interrupt:
         run._native.stop(interrupt)
+        raise
+    except BaseException:
+        if run._native.is_led_here and run._native.wait(0) is None:
+            run._native.cancel()
         raise
 
 
@@ -342,16 +354,17 @@ def _runner_error(
     local = json.loads(run._native.summary())["backend"] == "local"
     kind = "item(s)" if request["operation"].get("parameters", {}).get("items") else "block(s)"
     raised = RunnerError(
-        f"{len(failed)} {kind} failed in '{name}': {failed[:10]}. First error: {first}",
-        run._native.not_done(),
+        f"{len(failed)} {kind} failed in '{name}': {[run._item(one) for one in failed[:10]]}. "
+        f"First error: {first}",
+        [run._item(number) for number in run._native.not_done()],
         None if local else str(run.folder),
     )
     raised.failures = run.failures
     raised.run = run
     raised.fix = error.get("fix")
-    # What a function raised in this process.
-    raised_here = None if run._function is None else run._function.error()
-    return raised, None if raised_here is None else raised_here[1]
+    # What the function raised in this process on the block that the message is about.
+    block, cause = (run._function and run._function.error()) or (None, None)
+    return raised, cause if block in failed[:1] else None
 
 
 def runs() -> list[Run]:

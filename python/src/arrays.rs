@@ -31,6 +31,12 @@ pub struct Array {
 }
 
 impl Array {
+    /// An array that a run has opened.
+    pub fn opened(source: Arc<dyn Source>) -> Self {
+        let kind = source.spec().as_ref().map_or("memory", kind_of);
+        Array::of_source(source, kind)
+    }
+
     /// An array that is read.
     pub fn of_source(source: Arc<dyn Source>, kind: &'static str) -> Self {
         Array { source, sink: None, ahead: None, kind }

@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::collections::BTreeMap;
 use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,13 +34,23 @@ struct Values {
     pickle: Option<Py<PyAny>>,
     /// The numbers of the values that were added since the last look.
     new: Mutex<Vec<u64>>,
+    /// Bytes that were made for the run folder.
+    written: AtomicU64,
 }
+
+/// So many bytes of values that this process keeps, too, are written for a resume by another one;
+/// blocks without a value there are done again then.
+const MOST_WRITTEN: u64 = 256 << 20;
 
 /// A Python function as an operation.
 pub struct PythonFunction {
     name: String,
     function: Py<PyAny>,
     arguments: Option<Arguments>,
+    /// The items that a function without arguments is called with; by default their positions.
+    items: Option<Vec<i64>>,
+    /// Whether libraries with threads of their own are held to one for each worker.
+    one_thread_each: bool,
     values: Option<Values>,
     error: Mutex<Option<(u64, PyErr)>>,
 }
@@ -52,7 +63,10 @@ impl PythonFunction {
     fn call<'py>(&self, py: Python<'py>, io: &BlockIo) -> PyResult<Bound<'py, PyAny>> {
         let function = self.function.bind(py);
         let Some(Arguments { inputs, outputs, mask, halo, .. }) = &self.arguments else {
-            return function.call1((io.block.id,));
+            let position = io.block.id as usize;
+            let item =
+                self.items.as_ref().map_or(Some(position as i64), |ids| ids.get(position).copied());
+            return function.call1((item,));
         };
         if halo.is_some() {
             return function.call1((PyBlockWithHalo::of(io.block), inputs, outputs, mask));
@@ -60,11 +74,25 @@ impl PythonFunction {
         function.call1((PyBlock(io.block.inner.clone()), inputs, outputs, mask))
     }
 
+    /// Remembers the exception of the first block that raised one.
+    fn note_error(&self, id: u64, error: PyErr) {
+        let mut first = lock(&self.error);
+        let other = match &*first {
+            Some((block, _)) if *block < id => Some((id, error)),
+            _ => first.replace((id, error)),
+        };
+        // Let go of outside of the lock: that may run Python code.
+        drop(first);
+        drop(other);
+    }
+
     /// Keeps a value, and gives its bytes where the run folder is to have them.
     fn keep(&self, py: Python<'_>, id: u64, value: Bound<'_, PyAny>) -> Result<Option<Vec<u8>>> {
         let Some(values) = &self.values else { return Ok(None) };
-        let pickled = match &values.pickle {
+        let full = values.kept.is_some() && values.written.load(Ordering::Relaxed) > MOST_WRITTEN;
+        let pickled: Option<Vec<u8>> = match &values.pickle {
             None => None,
+            Some(_) if full => None,
             Some(pickle) => match pickle.bind(py).call1((&value,)) {
                 Ok(bytes) => Some(bytes.extract().map_err(|error| exception(py, &error))?),
                 // Where it is kept as it is, it is only missed if the run is resumed elsewhere.
@@ -78,8 +106,12 @@ impl PythonFunction {
                 }
             },
         };
+        let written = pickled.as_ref().map_or(0, Vec::len) as u64;
+        values.written.fetch_add(written, Ordering::Relaxed);
         if let Some(kept) = &values.kept {
-            lock(kept).insert(id, value.unbind());
+            // What is replaced is let go of outside of the lock: that may run Python code.
+            let before = lock(kept).insert(id, value.unbind());
+            drop(before);
             lock(&values.new).push(id);
         }
         Ok(pickled)
@@ -114,7 +146,19 @@ impl Operation for PythonFunction {
     /// takes several times longer than a quick function. It is left where arrays are read and written,
     /// and the interpreter itself lets others in every few milliseconds.
     fn around(&self, work: &mut dyn FnMut()) {
-        Python::attach(|_| work());
+        Python::attach(|py| {
+            let threads = |method| {
+                if self.one_thread_each
+                    && let Err(error) =
+                        py.import("bioimage_rs._threads").and_then(|m| m.call_method0(method))
+                {
+                    error.write_unraisable(py, None);
+                }
+            };
+            threads("begin");
+            work();
+            threads("end");
+        });
     }
 
     fn pause(&self, time: Duration, cancel: &CancelToken) {
@@ -143,11 +187,14 @@ impl Operation for PythonFunction {
             Ok(value) => self.keep(py, io.block.id, value),
             Err(error) => {
                 let told = exception(py, &error);
-                lock(&self.error).get_or_insert((io.block.id, error));
+                self.note_error(io.block.id, error);
                 Err(told)
             }
         });
         take_in_hand(None);
+        if let Some(arguments) = &self.arguments {
+            arguments.ahead.iter().for_each(|ahead| ahead.forget(io.block));
+        }
         Ok(Product { traffic: arrays::count_traffic(), partial: result? })
     }
 }
@@ -163,7 +210,7 @@ impl Function {
     /// A function that is called with a block, the inputs, the outputs and the mask. Values are kept
     /// as objects, handed to `pickle` for the run folder, or both.
     #[staticmethod]
-    #[pyo3(signature = (name, function, inputs, outputs, mask, *, halo, ahead, keep, pickle))]
+    #[pyo3(signature = (name, function, inputs, outputs, mask, *, halo, ahead, local, keep, pickle))]
     #[allow(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn of_blocks(
         name: String,
@@ -173,19 +220,27 @@ impl Function {
         mask: Py<PyAny>,
         halo: Option<Vec<u64>>,
         ahead: Vec<PyRef<'_, Array>>,
+        local: bool,
         keep: bool,
         pickle: Option<Py<PyAny>>,
     ) -> Self {
         let ahead = ahead.iter().filter_map(|array| array.ahead.clone()).collect();
         let arguments = Arguments { inputs, outputs, mask, halo, ahead };
-        Function::new(name, function, Some(arguments), keep, pickle)
+        Function::new(name, function, Some(arguments), None, local, keep, pickle)
     }
 
     /// A function that is called with the number of an item.
     #[staticmethod]
-    #[pyo3(signature = (name, function, *, keep, pickle))]
-    fn of_items(name: String, function: Py<PyAny>, keep: bool, pickle: Option<Py<PyAny>>) -> Self {
-        Function::new(name, function, None, keep, pickle)
+    #[pyo3(signature = (name, function, *, items, local, keep, pickle))]
+    fn of_items(
+        name: String,
+        function: Py<PyAny>,
+        items: Option<Vec<i64>>,
+        local: bool,
+        keep: bool,
+        pickle: Option<Py<PyAny>>,
+    ) -> Self {
+        Function::new(name, function, None, items, local, keep, pickle)
     }
 
     /// The first exception that was raised, and the block or item that raised it.
@@ -222,6 +277,8 @@ impl Function {
         name: String,
         function: Py<PyAny>,
         arguments: Option<Arguments>,
+        items: Option<Vec<i64>>,
+        local: bool,
         keep: bool,
         pickle: Option<Py<PyAny>>,
     ) -> Self {
@@ -229,9 +286,13 @@ impl Function {
             kept: keep.then(Mutex::default),
             pickle,
             new: Mutex::default(),
+            written: AtomicU64::new(0),
         });
         let error = Mutex::default();
-        let operation = PythonFunction { name, function, arguments, values, error };
+        // Worker processes are started with that setting.
+        let one_thread_each = local;
+        let operation =
+            PythonFunction { name, function, arguments, items, one_thread_each, values, error };
         Function { operation: Arc::new(operation) }
     }
 }

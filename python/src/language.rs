@@ -49,10 +49,18 @@ impl Language for PythonLanguage {
         array.get().sink.clone().ok_or_else(|| Error::argument("the array is read-only"))
     }
 
-    fn operation(&self, folder: &RunFolder) -> Result<Arc<dyn Operation>> {
+    fn operation(
+        &self,
+        folder: &RunFolder,
+        inputs: &[Arc<dyn Source>],
+    ) -> Result<Arc<dyn Operation>> {
         Python::attach(|py| {
             let loaded = || -> PyResult<Py<Function>> {
-                let function = py.import(MODULE)?.call_method1("load", (folder.path(),))?;
+                let inputs: Vec<Py<Array>> = inputs
+                    .iter()
+                    .map(|input| Py::new(py, Array::opened(input.clone())))
+                    .collect::<PyResult<_>>()?;
+                let function = py.import(MODULE)?.call_method1("load", (folder.path(), inputs))?;
                 Ok(function.cast_into::<Function>().map_err(PyErr::from)?.unbind())
             };
             let function = loaded().map_err(|error| exception(py, &error))?;

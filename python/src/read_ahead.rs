@@ -8,6 +8,7 @@ use bioimage_engine::{Error, Result};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -95,6 +96,16 @@ impl ReadAhead {
         drop(self.queue.send(slot));
     }
 
+    /// Lets go of what was read of a block that is done.
+    pub fn forget(&self, block: &Block) {
+        let mut slots = lock(&self.slots);
+        for region in [&block.inner, &block.outer] {
+            if let Some(slot) = slots.remove(region) {
+                *lock(&slot.state) = State::GivenUp;
+            }
+        }
+    }
+
     /// What was read of a region ahead of time.
     fn take(&self, region: &Region) -> Option<Result<Array>> {
         let slot = lock(&self.slots).remove(region)?;
@@ -130,10 +141,12 @@ fn read_queued(source: &dyn Source, queue: &Receiver<Arc<Slot>>) {
             }
             *state = State::Reading;
         }
-        let result = source.read(&slot.region);
+        let read = catch_unwind(AssertUnwindSafe(|| source.read(&slot.region)));
+        // Whoever wants the block meets the panic itself.
+        let result = read.map_or(State::GivenUp, State::Read);
         let mut state = lock(&slot.state);
         if matches!(*state, State::Reading) {
-            *state = State::Read(result);
+            *state = result;
         }
         slot.read.notify_all();
     }
@@ -166,6 +179,14 @@ impl Source for ReadAhead {
 
     fn fingerprint(&self) -> Result<String> {
         self.source.fingerprint()
+    }
+
+    fn held_bytes(&self, block_shape: &[u64]) -> u64 {
+        self.source.held_bytes(block_shape)
+    }
+
+    fn hold_at_most(&self, bytes: u64) {
+        self.source.hold_at_most(bytes);
     }
 
     fn read(&self, region: &Region) -> Result<Array> {

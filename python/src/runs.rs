@@ -118,20 +118,24 @@ impl Run {
         while py.detach(|| run.wait_for(Duration::from_millis(50))).is_none() {
             py.check_signals()?;
         }
-        // A run in memory may have left no folder.
-        if let Ok(request) = self.view.folder.request() {
-            let id = request.id;
-            let note = format!(
+        let note = match self.view.folder.request() {
+            Ok(request) if !self.view.folder.is_ephemeral() => format!(
                 "The run was stopped; what is done is kept. bp.attach('{id}').resume() or \
-                 %bp resume {id} finishes the rest."
-            );
-            interrupt.call_method1("add_note", (note,))?;
-        }
+                 %bp resume {id} finishes the rest.",
+                id = request.id
+            ),
+            _ => {
+                "The run was stopped. Its arrays live in memory: what is done is in them, and the \
+                  rest can only be started again."
+                    .to_owned()
+            }
+        };
+        interrupt.call_method1("add_note", (note,))?;
         Ok(())
     }
 
     #[allow(clippy::too_many_arguments, reason = "keywords on the Python side")]
-    #[pyo3(signature = (*, workers=None, backend=None, budget=None, force=false, verify=false, program=None))]
+    #[pyo3(signature = (*, workers=None, backend=None, budget=None, force=false, verify=false, program=None, task_timeout=None, tasks_per_worker=None))]
     fn resume(
         &self,
         py: Python<'_>,
@@ -141,10 +145,21 @@ impl Run {
         force: bool,
         verify: bool,
         program: Option<PathBuf>,
+        task_timeout: Option<f64>,
+        tasks_per_worker: Option<u64>,
     ) -> PyResult<()> {
         let backend: Option<Backend> =
             backend.map(|name| named("backend", name)).transpose().into_python(py)?;
-        let resume = Resume { backend, workers, budget, force, verify, program };
+        let resume = Resume {
+            backend,
+            workers,
+            budget,
+            force,
+            verify,
+            program,
+            task_timeout: task_timeout.map(Duration::from_secs_f64),
+            tasks_per_worker,
+        };
         py.detach(|| self.view.resume(&resume)).into_python(py)?;
         Ok(())
     }

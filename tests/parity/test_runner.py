@@ -445,7 +445,7 @@ def test_progress_is_told(home: Path) -> None:
 
 def test_the_function_s_block_is_the_last_one_after_an_interrupt(home: Path) -> None:
     code = """
-import signal, threading, time
+import os, signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np, bioimage_rs as bp
 def slow(item):
@@ -455,7 +455,9 @@ try:
     bp.get_runner("local").map(slow, 1000, num_workers=2)
 except KeyboardInterrupt:
     time.sleep(0.2)
-    print("stopped", [one.name for one in threading.enumerate()], flush=True)
+    tasks = "/proc/self/task"
+    names = [open(f"{tasks}/{task}/comm").read().strip() for task in os.listdir(tasks)]
+    print("stopped", [name for name in names if name.startswith(("run", "read", "bp"))], flush=True)
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -464,7 +466,7 @@ except KeyboardInterrupt:
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=20)
     assert time.monotonic() - asked < 3
-    assert said.splitlines()[-1] == "stopped ['MainThread']"
+    assert said.splitlines()[-1] == "stopped []"
     assert said.count("begun") < 6
 
 
@@ -511,8 +513,10 @@ runner = bp.get_runner({job!r})
         assert "resume" in said
         assert time.monotonic() - asked < 10
         left = run(
-            "import threading, time; time.sleep(0.3)\n"
-            "print([t.name for t in threading.enumerate() if 'run' in t.name or 'bp' in t.name])"
+            "import os, time; time.sleep(0.3)\n"
+            "tasks = '/proc/self/task'\n"
+            "names = [open(f'{tasks}/{task}/comm').read() for task in os.listdir(tasks)]\n"
+            "print([name for name in names if name.startswith(('run', 'read', 'bp'))])"
         )
         assert "[]" in left
         if job == "subprocess":
@@ -546,6 +550,22 @@ def test_map_blocks_puts_blocks_together(job: str, workers: int, home: Path) -> 
     bp.map_blocks(lambda a: -a, source, output, mask=mask, num_workers=workers, job_type=job)
     expected = np.where(data > 0.3, -data, above + data).astype("float32")
     np.testing.assert_array_equal(output[...], expected)
+
+
+def test_map_blocks_does_not_change_what_it_reads() -> None:
+    data = np.ones((8, 8))
+
+    def spoil(block: Any) -> Any:
+        block *= 2
+        return block
+
+    doubled = bp.map_blocks(spoil, data, halo=1, block_shape=(4, 4))
+    assert (data == 1).all()
+    assert (doubled == 2).all()
+    with pytest.raises(ValueError, match="halo"):
+        bp.map_blocks(np.negative, data, data, halo=1, block_shape=(4, 4))
+    with pytest.raises(ValueError, match="Unknown mode 'wrap'"):
+        bp.for_each_location(data, np.max, 1, mode="wrap")
 
 
 def test_map_blocks_refuses_other_shapes_by_name(home: Path) -> None:
@@ -627,6 +647,152 @@ print("ends", flush=True)
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "ends\n", "")
+
+
+def test_the_next_block_is_read_while_a_function_works(home: Path) -> None:
+    source, output = make(home)
+    opened = bp.open_source(home / "a.zarr")
+
+    def readers() -> list[str]:
+        tasks = Path("/proc/self/task").iterdir()
+        return [task.joinpath("comm").read_text().strip() for task in tasks]
+
+    for array in (source, opened):
+        seen: list[bool] = []
+
+        def work(block: Any, inputs: Any, outputs: Any, mask: Any) -> None:
+            roi = bp.to_roi(block)
+            outputs[0][roi] = inputs[0][roi]
+            seen.append("read ahead" in readers())  # noqa: B023
+            chunk = home / "a.zarr" / "c" / str(block.begin[0] // 4 + 1)
+            if block.begin[0] == 8:
+                # It has been read when this block is over, and is not asked for again.
+                time.sleep(0.3)
+                chunk.rename(home / "gone")
+            if block.begin[0] == 12:
+                (home / "gone").rename(home / "a.zarr" / "c" / "3")
+
+        bp.get_runner("local").run(work, [array], [output], num_workers=1)
+        assert all(seen)
+        np.testing.assert_array_equal(output[...], np.arange(32))
+        output[...] = 0
+
+
+def test_nothing_is_read_ahead_of_what_is_written(home: Path) -> None:
+    source, _ = make(home)
+
+    def running(block: Any, inputs: Any, outputs: Any, mask: Any) -> None:
+        outer, inner = bp.to_roi(block.outer_block), bp.to_roi(block.inner_block)
+        local = bp.to_roi(block.inner_block_local)
+        outputs[0][inner] = np.cumsum(inputs[0][outer])[local]
+
+    again = zarr.open_array(home / "a.zarr", mode="r+")
+    bp.get_runner("local").run(running, [source], [again], halo=[1], num_workers=1)
+    expected = np.arange(32)
+    for start in range(0, 32, 4):
+        outer = max(start - 1, 0)
+        expected[start : start + 4] = np.cumsum(expected[outer : start + 5])[start - outer :][:4]
+    np.testing.assert_array_equal(again[...], expected)
+
+
+def test_a_block_that_lost_a_worker_is_not_said_to_fail(home: Path) -> None:
+    source, output = make(home)
+
+    def work(block: Any, inputs: Any, outputs: Any, mask: Any) -> None:
+        import os
+
+        first = home / f"lost-{block.begin[0]}"
+        if block.begin[0] in (8, 16) and not first.exists():
+            first.touch()
+            os._exit(3)
+        if block.begin[0] in (16, 20):
+            raise ValueError(f"at {block.begin[0]}")
+        outputs[0][bp.to_roi(block)] = inputs[0][bp.to_roi(block)]
+
+    with pytest.raises(bp.RunnerError) as caught:
+        bp.get_runner("subprocess").run(work, [source], [output], num_workers=2)
+    for _ in range(5):
+        assert [one.block_id for one in caught.value.run.failures] == [4, 5]
+    assert caught.value.failed_block_ids == [4, 5]
+    assert "at 16" in caught.value.failures[0].message
+
+
+@pytest.mark.parametrize(("job", "workers"), BACKENDS)
+def test_functions_write_shards(job: str, workers: int, home: Path) -> None:
+    data = np.arange(24 * 20).reshape(24, 20)
+    source = zarr.create_array(home / "a.zarr", data=data, chunks=(4, 4))
+    output = zarr.create_array(
+        home / "b.zarr", shape=data.shape, dtype="int64", chunks=(4, 4), shards=(8, 12)
+    )
+
+    def negative(block: Any, inputs: Any, outputs: Any, mask: Any) -> list[int]:
+        roi = bp.to_roi(block)
+        outputs[0][roi] = -inputs[0][roi]
+        return list(block.begin)
+
+    values = bp.get_runner(job).run(
+        negative, [source], [output], num_workers=workers, has_return_val=True
+    )
+    np.testing.assert_array_equal(output[...], -data)
+    assert values == [[y, x] for y in range(0, 24, 4) for x in range(0, 20, 4)]
+
+
+@pytest.mark.parametrize("job", ["local", "subprocess"])
+def test_items_have_any_number(job: str) -> None:
+    ids = [10**15, 3, -7]
+
+    def work(item: int) -> int:
+        if item == 3:
+            raise ValueError
+        return item + 1
+
+    runner = bp.get_runner(job)
+    with pytest.raises(bp.RunnerError, match=r"1 item\(s\) failed in 'work': \[3\]") as caught:
+        runner.map(work, item_ids=ids)
+    assert caught.value.failed_block_ids == [3]
+    assert caught.value.failures[0].block_id == 3
+    run = runner.start_map(lambda item: item, item_ids=ids)
+    assert run is not None
+    assert sorted(run.stream()) == [(one, one) for one in sorted(ids)]
+
+
+def test_a_local_run_is_resumed_with_all_its_values(home: Path) -> None:
+    source, _ = make(home)
+    cure = home / "cure"
+
+    def total(block: Any, inputs: Any, outputs: Any, mask: Any) -> int:
+        if block.begin[0] == 8 and not cure.exists():
+            raise ValueError
+        return int(inputs[0][bp.to_roi(block)].sum())
+
+    with pytest.raises(bp.RunnerError) as caught:
+        bp.get_runner("local").run(total, [source], has_return_val=True)
+    cure.touch()
+    assert sum(caught.value.run.resume().result) == np.arange(32).sum()
+
+
+def test_a_callback_that_raises_stops_the_run(home: Path) -> None:
+    def refuse(counts: dict[str, int]) -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        bp.get_runner("local").map(lambda item: time.sleep(0.1), 1000, progress=refuse)
+    deadline = time.monotonic() + 5
+    while bp.runs()[0].state != "cancelled" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert bp.runs()[0].state == "cancelled"
+
+
+def test_libraries_use_one_thread_for_each_worker() -> None:
+    from threadpoolctl import threadpool_info
+
+    def threads() -> list[int]:
+        return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+
+    before = threads()
+    seen = bp.get_runner("local").map(lambda item: threads(), 4, num_workers=2)
+    assert seen == [[1] * len(before)] * 4
+    assert threads() == before
 
 
 def test_no_worker_outlives_a_killed_leader(home: Path) -> None:

@@ -359,6 +359,7 @@ pub fn resume(verb: &str, args: ResumeArgs, show: Show, host: &mut dyn Host) -> 
         force: args.force,
         verify: args.verify,
         program: host.program(),
+        ..Resume::default()
     };
     follow(resume.start(&folder)?, show, host)
 }

@@ -132,9 +132,13 @@ impl OperationSpec {
     ///
     /// # Errors
     /// `run-damaged` for an unknown name or parameters that do not fit; those of the language.
-    pub fn build(&self, folder: &RunFolder) -> Result<Arc<dyn Operation>> {
+    pub fn build(
+        &self,
+        folder: &RunFolder,
+        inputs: &[Arc<dyn Source>],
+    ) -> Result<Arc<dyn Operation>> {
         if let Some(name) = &self.language {
-            return language::find(name)?.operation(folder);
+            return language::find(name)?.operation(folder, inputs);
         }
         match self.name.as_str() {
             copy::Copy::NAME => Ok(Arc::new(self.parameters::<copy::Copy>()?)),

@@ -201,6 +201,7 @@ fn drive(job: Job, lead: Lead, cancel: &CancelToken) -> Outcome {
         outcome.state = RunState::Failed;
         outcome.error = Some(error);
     }
+    job.give_back_held_memory();
     for lock in lead.locks {
         lock.release();
     }

@@ -109,7 +109,7 @@ pub struct Attempt {
 pub struct RunFolder {
     path: PathBuf,
     /// Removes the folder of a run between arrays in memory when nobody looks at it any more.
-    _ephemeral: Option<Arc<tempfile::TempDir>>,
+    ephemeral: Option<Arc<tempfile::TempDir>>,
 }
 
 impl RunFolder {
@@ -121,7 +121,7 @@ impl RunFolder {
         // Thousandths of a second keep runs of a script in their order.
         let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ");
         let path = root.join(format!("{time}-{}-{id}", file_name(operation)));
-        RunFolder { path, _ephemeral: None }.with_subfolders()
+        RunFolder { path, ephemeral: None }.with_subfolders()
     }
 
     /// A new folder that is gone with the last clone of its handle.
@@ -135,7 +135,7 @@ impl RunFolder {
             .tempdir()
             .map_err(|error| Error::write(&std::env::temp_dir(), &error))?;
         let path = temporary.path().to_owned();
-        RunFolder { path, _ephemeral: Some(Arc::new(temporary)) }.with_subfolders()
+        RunFolder { path, ephemeral: Some(Arc::new(temporary)) }.with_subfolders()
     }
 
     /// An existing folder.
@@ -143,7 +143,7 @@ impl RunFolder {
     /// # Errors
     /// `run-not-found` if there is no run; `run-format-newer` if it is of a newer version.
     pub fn open(path: &Path) -> Result<Self> {
-        let folder = RunFolder { path: path.to_owned(), _ephemeral: None };
+        let folder = RunFolder { path: path.to_owned(), ephemeral: None };
         let file = folder.file("run.json");
         if !file.is_file() {
             return Err(Error::new(
@@ -173,6 +173,11 @@ impl RunFolder {
             std::fs::create_dir_all(&path).map_err(|error| Error::write(&path, &error))?;
         }
         Ok(self)
+    }
+
+    /// Whether the folder is gone with its last handle, as that of a run between arrays in memory.
+    pub fn is_ephemeral(&self) -> bool {
+        self.ephemeral.is_some()
     }
 
     /// The folder.

@@ -26,11 +26,15 @@ pub trait Language: Send + Sync {
     /// As [`Language::open_source`].
     fn open_sink(&self, value: &Value) -> Result<Arc<dyn Sink>>;
 
-    /// The function of a run, from the payload in its folder.
+    /// The function of a run, from the payload in its folder, to be called with these inputs.
     ///
     /// # Errors
     /// `foreign` where it cannot be loaded.
-    fn operation(&self, folder: &RunFolder) -> Result<Arc<dyn Operation>>;
+    fn operation(
+        &self,
+        folder: &RunFolder,
+        inputs: &[Arc<dyn Source>],
+    ) -> Result<Arc<dyn Operation>>;
 
     /// The command line of a worker process that has the language; a task's options are appended.
     fn worker(&self, request: &Request) -> Vec<OsString>;

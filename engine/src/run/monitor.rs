@@ -295,6 +295,10 @@ impl Monitor {
             Event::Worker { process, .. } => worker.process = Some(process),
             Event::Start { block, .. } => {
                 (worker.block, worker.since) = (Some(block), time);
+                // Journals are read in any order: what has ended in this attempt is not begun again.
+                if self.has_ended(block) {
+                    return;
+                }
                 let state = match self.states.get(block as usize) {
                     Some(BlockState::WaitingAgain | BlockState::RunningAgain) => {
                         BlockState::RunningAgain
@@ -323,6 +327,10 @@ impl Monitor {
                 if self.states.get(block as usize) == Some(&BlockState::Done) {
                     return;
                 }
+                if again && self.has_ended(block) {
+                    self.counts.retried += 1;
+                    return;
+                }
                 if again {
                     self.counts.retried += 1;
                     // Another worker may have begun it since.
@@ -347,6 +355,11 @@ impl Monitor {
                 self.peak_memory = self.peak_memory.max(peak_memory);
             }
         }
+    }
+
+    fn has_ended(&self, block: u64) -> bool {
+        let state = self.states.get(block as usize);
+        matches!(state, Some(BlockState::Done | BlockState::Skipped | BlockState::Failed))
     }
 
     fn note_final_failure(&mut self, error: &Error) {
@@ -558,6 +571,18 @@ mod tests {
         assert_eq!(state(), BlockState::RunningAgain);
         write(DRIVER, lost(2.0, true) + &lost(4.0, false));
         assert_eq!(state(), BlockState::Failed);
+        // The later worker's own end of the block counts, whichever journal is read first.
+        write(DRIVER, lost(2.0, true));
+        let ended = |error: Option<Error>| match error {
+            None => Event::Done { block: 1, time: 4.0, seconds: 0.0, read: 0, written: 0 },
+            Some(error) => Event::Failed { block: 1, time: 4.0, seconds: 0.0, error, again: false },
+        };
+        write("0-1", start(3.0) + &line(&ended(None)));
+        assert_eq!(state(), BlockState::Done);
+        write("0-1", start(3.0) + &line(&ended(Some(Error::new(Kind::Foreign, "raised")))));
+        let monitor = Monitor::open(&folder).unwrap();
+        assert_eq!(monitor.states()[1], BlockState::Failed);
+        assert_eq!(monitor.failures()[&1].error.kind, Kind::Foreign);
     }
 
     #[test]

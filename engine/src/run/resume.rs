@@ -28,6 +28,10 @@ pub struct Resume {
     pub verify: bool,
     /// The `bp` program, for worker processes.
     pub program: Option<PathBuf>,
+    /// The time a worker process may take for a task.
+    pub task_timeout: Option<Duration>,
+    /// Tasks that each worker process gets.
+    pub tasks_per_worker: Option<u64>,
 }
 
 /// How long workers of a killed run get to notice that they are alone.
@@ -87,7 +91,11 @@ impl Resume {
             backend,
             workers,
             budget: self.checked_budget(plan, workers, backend, before.as_ref())?,
-            tasks: divide(groups.into_iter(), workers.saturating_mul(TASKS_PER_WORKER), backend),
+            tasks: divide(
+                groups.into_iter(),
+                workers.saturating_mul(self.tasks_per_worker.unwrap_or(TASKS_PER_WORKER)),
+                backend,
+            ),
             driver: ProcessId::current(),
             started: journal::now(),
             forced,
@@ -100,7 +108,7 @@ impl Resume {
             todo: Some(todo),
             locks,
             program: self.program.clone(),
-            task_timeout: None,
+            task_timeout: self.task_timeout,
         };
         Run::lead(job, lead)
     }

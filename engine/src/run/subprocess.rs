@@ -291,7 +291,7 @@ pub fn work_as_process(folder: &Path, task: usize, attempt: u32, launch: u32) ->
         // It would fail the same way again: the task's first block is said to fail of it, and the
         // others are left for a resume.
         Err(error) if error.kind.retry_class() == RetryClass::Deterministic => {
-            return note_refusal(&folder, attempt, task, &name, error);
+            return note_refusal(&folder, attempt, task, launch, error);
         }
         Err(error) => return Err(error),
     };
@@ -331,6 +331,7 @@ pub fn work_as_process(folder: &Path, task: usize, attempt: u32, launch: u32) ->
         result.and(committed.unwrap_or_else(|_| Err(Error::internal("the committer panicked"))))
     });
     drop(held);
+    job.give_back_held_memory();
     result
 }
 
@@ -338,20 +339,23 @@ fn note_refusal(
     folder: &RunFolder,
     attempt: u32,
     task: usize,
-    name: &str,
+    launch: u32,
     error: Error,
 ) -> Result<()> {
     let (plan, tasks) = (folder.plan()?, folder.attempt(attempt)?.tasks);
     let todo = folder.todo(attempt, plan.grid.len())?;
+    let dealt_with = dealt_with(folder, task, attempt, launch, plan.grid.len())?;
     let mut blocks = tasks
         .get(task)
         .into_iter()
         .flat_map(|task| task.iter().flat_map(|group| plan.ownership.blocks_of(&plan.grid, group)));
-    let Some(block) = blocks.find(|&block| todo.as_ref().is_none_or(|todo| todo.contains(block)))
-    else {
+    let open = |block: &u64| {
+        todo.as_ref().is_none_or(|todo| todo.contains(*block)) && !dealt_with.contains(*block)
+    };
+    let Some(block) = blocks.find(open) else {
         return Err(error);
     };
-    let mut journal = Journal::create(&folder.journal(name, attempt))?;
+    let mut journal = Journal::create(&folder.journal(&task_name(task, launch), attempt))?;
     journal.start(block)?;
     let time = now();
     journal.write(&Event::Failed { block, time, seconds: 0.0, error, again: false })?;

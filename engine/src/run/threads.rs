@@ -43,10 +43,13 @@ pub fn run(
                     let blocks = std::iter::from_fn(|| next.take())
                         .flat_map(|group| job.plan.ownership.blocks_of(&job.plan.grid, group));
                     let clean = attempt.number > 1;
-                    let upcoming = || {
-                        let group = next.peek()?;
-                        let first = *job.plan.ownership.blocks_of(&job.plan.grid, group).first()?;
-                        todo.is_none_or(|todo| todo.contains(first)).then_some(first)
+                    let upcoming = |block| {
+                        let (grid, ownership) = (&job.plan.grid, &job.plan.ownership);
+                        let group = ownership.blocks_of(grid, ownership.group_of(grid, block));
+                        let of_group = group.into_iter().skip_while(|&id| id != block).nth(1);
+                        let of_next = || ownership.blocks_of(grid, next.peek()?).first().copied();
+                        let follows = of_group.or_else(of_next)?;
+                        todo.is_none_or(|todo| todo.contains(follows)).then_some(follows)
                     };
                     let orders = Orders {
                         todo,

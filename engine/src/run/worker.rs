@@ -63,7 +63,7 @@ impl Job {
             Some(record) => Some(record.spec.as_ref().ok_or_else(gone)?.open()?),
             None => None,
         };
-        let operation = request.operation.build(&folder)?;
+        let operation = request.operation.build(&folder, &inputs)?;
         Ok(Job { folder, request, plan, operation, inputs, outputs, mask })
     }
 
@@ -72,6 +72,11 @@ impl Job {
         for input in &self.inputs {
             input.hold_at_most(self.plan.memory.held / self.inputs.len().max(1) as u64);
         }
+    }
+
+    /// Lets go of what inputs hold: their arrays may live on and change after the run.
+    pub fn give_back_held_memory(&self) {
+        self.inputs.iter().for_each(|input| input.hold_at_most(0));
     }
 
     /// Flushes the file systems of the outputs to stable storage.
@@ -173,8 +178,8 @@ pub struct Orders<'a> {
     pub dealt_with: Option<&'a BlockSet>,
     /// Whether blocks may have left-overs of earlier attempts.
     pub clean: bool,
-    /// The block that another call will probably be about, where threads take blocks in turn.
-    pub upcoming: Option<&'a (dyn Fn() -> Option<u64> + Sync)>,
+    /// The block that will probably follow one, where threads take blocks in turn.
+    pub upcoming: Option<&'a (dyn Fn(u64) -> Option<u64> + Sync)>,
     /// Asks to stop.
     pub cancel: &'a CancelToken,
     /// Measures the memory that the work takes.
@@ -254,7 +259,7 @@ fn attempt_block(
     for tried in 0u32.. {
         let begun = Instant::now();
         // Where threads share the blocks, the next one is not this worker's before this one is done.
-        let upcoming = orders.upcoming.map_or_else(&mut next, |upcoming| upcoming());
+        let upcoming = orders.upcoming.map_or_else(&mut next, |upcoming| upcoming(block));
         let clean = orders.clean || tried > 0;
         let result = run_block(job, block, clean, upcoming, orders.cancel).and_then(|result| {
             if let BlockResult::Done(Product { partial: Some(bytes), .. }) = &result {

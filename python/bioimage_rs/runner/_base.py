@@ -2,6 +2,7 @@
 
 import json
 import os
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 from bioimage_rs import _native
 from bioimage_rs._functions import TooLargeError, dump, dump_value, of_blocks
 from bioimage_rs._progress import showing
-from bioimage_rs._threads import one_thread_each
 from bioimage_rs.errors import RunnerError
 from bioimage_rs.runner import _checks
 from bioimage_rs.runner._config import RunnerConfig
@@ -279,15 +279,15 @@ class Runner:
         ids = range(int(n_items or 0)) if item_ids is None else [int(item) for item in item_ids]
         if not len(ids):
             return None
-        total = max(int(n_items or 0), max(ids) + 1)
         return self._start(
             function,
             _Sources([], [], None),
-            ([0], [total]),
+            ([0], [len(ids)]),
             [1],
             halo=None,
             num_workers=num_workers,
-            block_ids=None if item_ids is None else list(ids),
+            block_ids=None,
+            items=None if item_ids is None else list(ids),
             has_return_val=has_return_val,
             name=name,
         )
@@ -314,16 +314,21 @@ class Runner:
         block_ids: list[int] | None,
         has_return_val: bool,
         name: str,
+        items: list[int] | None = None,
     ) -> Run:
-        items = not sources.inputs and not sources.outputs
+        of_items = not sources.inputs and not sources.outputs
         label = name or getattr(function, "__name__", type(function).__name__)
         if not self._is_local:
             _checks.reopenable(sources.inputs, sources.outputs, sources.mask)
         payload = self._payload(function, sources, label, halo, has_return_val, items)
+        arrays = [engine_array(source, writable=False, opaque=True) for source in sources.inputs]
         keep = has_return_val and self._is_local
         pickler = dump_value if has_return_val and payload is not None else None
-        if items:
-            made = _native.Function.of_items(label, function, keep=keep, pickle=pickler)
+        local = self._is_local
+        if of_items:
+            made = _native.Function.of_items(
+                label, function, items=items, local=local, keep=keep, pickle=pickler
+            )
         else:
             made = of_blocks(
                 label,
@@ -331,18 +336,21 @@ class Runner:
                 sources.inputs,
                 sources.outputs,
                 sources.mask,
+                arrays,
                 halo=halo,
+                local=local,
                 keep=keep,
                 pickler=pickler,
             )
         parameters = {
-            "items": items,
+            "items": of_items,
+            "item_ids": items,
             "has_return_val": has_return_val,
             "python": self.config.python_executable,
         }
         native = _native.run_function(
             made,
-            [engine_array(source, writable=False, opaque=True) for source in sources.inputs],
+            arrays,
             [engine_array(source, writable=True, opaque=True) for source in sources.outputs],
             domain,
             json.dumps(parameters),
@@ -351,10 +359,10 @@ class Runner:
                 "block_shape": block_shape,
                 "block_ids": block_ids,
                 **self._how(num_workers),
-                "code": json.dumps(_code(self.job_type, label, block_shape, num_workers, items)),
+                "code": json.dumps(_code(self.job_type, label, block_shape, num_workers, of_items)),
             },
         )
-        return Run(native, function=made if self._is_local else None, ids=block_ids)
+        return Run(native, function=made if local else None, ids=block_ids)
 
     def _how(self, num_workers: int) -> dict[str, Any]:
         """The settings as the engine takes them."""
@@ -378,12 +386,13 @@ class Runner:
         name: str,
         halo: list[int] | None,
         has_return_val: bool,
-        items: bool,
+        items: list[int] | None,
     ) -> bytes | None:
         """What another process needs to call the function; none where it cannot be had."""
         try:
             payload = {
-                "mode": "item" if items else "block",
+                "mode": "block" if sources.inputs or sources.outputs else "item",
+                "items": items,
                 "name": name,
                 "function": function,
                 "halo": halo,
@@ -413,7 +422,6 @@ class Runner:
         progress: Progress | None,
     ) -> list[Any] | None:
         with (
-            one_thread_each() if self._is_local else nullcontext(),
             stopped_by_interrupt(run),
             showing(run) if name else nullcontext(),
         ):
@@ -424,8 +432,8 @@ class Runner:
                 "IndexError('block_id is out of range')",
                 missing,
             )
-        if pre_cleanup is not None and not self._is_local:
-            pre_cleanup(str(run.folder))
+        if not self._is_local:
+            _before_cleanup(pre_cleanup, run)
         return run.result if has_return_val else None
 
     def _resume(
@@ -467,9 +475,11 @@ class _DistributedRunner(Runner):
         The values of all blocks or items, if they were wanted.
         """
         run = Run(_native.find_run(os.fspath(tmp_folder)))
-        run.resume(backend=self.job_type, num_workers=num_workers)
-        if pre_cleanup is not None:
-            pre_cleanup(str(run.folder))
+        how = self._how(num_workers or 1)
+        settings = {name: how[name] for name in ("budget", "task_timeout", "tasks_per_worker")}
+        run._resume(backend=self.job_type, workers=num_workers, **settings)
+        run.wait()
+        _before_cleanup(pre_cleanup, run)
         return run.result if run._has_values else None
 
     def _resume(
@@ -542,6 +552,16 @@ def _sources(
     masks = [] if mask_source is None else [mask_source]
     _checks.same_shape(domain, read + masks, written)
     return domain, _Sources(read, written, mask_source)
+
+
+def _before_cleanup(callback: Callable[[str], None] | None, run: Run) -> None:
+    """Call back with the folder; what is raised then must not cost the values."""
+    if callback is None:
+        return
+    try:
+        callback(str(run.folder))
+    except Exception:
+        traceback.print_exc()
 
 
 def known_blocks(

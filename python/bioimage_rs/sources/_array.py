@@ -91,10 +91,12 @@ class ArraySource(Source):
             array[_in_domain(array, roi)] = value
 
     def _fastest(self, *, writable: bool) -> Any:
+        native = self._natives.get(writable)
+        if native is not None and native.shape == self.shape:
+            return native
         if isinstance(self.array, np.ndarray | NativeArray):
             return self.array
-        native = self._natives.get(writable)
-        if writable not in self._natives or (native and native.shape != self.shape):
+        if writable not in self._natives or native is not None:
             opened = self._open_native(writable)
             native = self._natives[writable] = opened and NativeArray(opened)
         return self.array if native is None else native
