@@ -4,32 +4,36 @@ import threading
 from typing import Any
 
 _lock = threading.Lock()
-_workers = 0
+_runs = 0
 _blas: Any = None
 
 
-def begin() -> None:
-    """Called by each worker thread at its begin.
+def begin_run() -> None:
+    """Let linear algebra libraries use one thread, which is a setting of the whole process.
 
-    Linear algebra libraries have one setting for the process, which is kept from the first worker
-    to the last; OpenMP has one for each thread, which ends with it.
+    Made and taken back by who asks for a run: OpenBLAS may miss what a worker thread sets.
     """
     from threadpoolctl import ThreadpoolController
 
-    global _workers, _blas
-    libraries = ThreadpoolController()
+    global _runs, _blas
     with _lock:
-        if _workers == 0:
-            _blas = libraries.select(user_api="blas").limit(limits=1)
-        _workers += 1
-    libraries.select(user_api="openmp").limit(limits=1)
+        if _runs == 0:
+            _blas = ThreadpoolController().select(user_api="blas").limit(limits=1)
+        _runs += 1
 
 
-def end() -> None:
-    """Called by each worker thread at its end."""
-    global _workers, _blas
+def end_run() -> None:
+    """Take back what `begin_run` has set, after the last run."""
+    global _runs, _blas
     with _lock:
-        _workers -= 1
-        if _workers == 0:
+        _runs -= 1
+        if _runs == 0:
             _blas.restore_original_limits()
             _blas = None
+
+
+def begin_worker() -> None:
+    """Let OpenMP use one thread, which is a setting of the calling thread."""
+    from threadpoolctl import ThreadpoolController
+
+    ThreadpoolController().select(user_api="openmp").limit(limits=1)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bioimage_rs import _native
+from bioimage_rs._threads import begin_run, end_run
 from bioimage_rs.errors import BioimageError, BlockFailure, CancelledError, RunnerError
 
 __all__ = ["Run", "attach", "runs"]
@@ -40,8 +41,10 @@ class Run:
         # A function that keeps its values in this process, and the blocks or items asked for.
         self._function = function
         self._ids = ids
+        self._limits_threads = function is not None
         if function is not None:
             _calling_back.add(self)
+            begin_run()
 
     @property
     def folder(self) -> Path:
@@ -180,10 +183,19 @@ class Run:
         for number in self._function.take_new():
             yield number, self._function.value(number)
 
+    def _let_go(self) -> None:
+        """Take back what was set for a function that this process calls."""
+        if self._limits_threads:
+            self._limits_threads = False
+            end_run()
+
     def _wait(self, seconds: float) -> str | None:
         """The outcome, once there is one."""
         if self._native.is_led_here:
-            return self._native.wait(seconds)
+            ended = self._native.wait(seconds)
+            if ended is not None:
+                self._let_go()
+            return ended
         if self._native.state in ("running", "cancelling"):
             time.sleep(max(seconds, 0.1))
             return None
@@ -285,10 +297,12 @@ def stopped_by_interrupt(run: Run) -> Iterator[None]:
         yield
     except KeyboardInterrupt as interrupt:
         run._native.stop(interrupt)
+        run._let_go()
         raise
     except BaseException:
         if run._native.is_led_here and run._native.wait(0) is None:
             run._native.cancel()
+        run._let_go()
         raise
 
 

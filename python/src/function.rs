@@ -147,17 +147,13 @@ impl Operation for PythonFunction {
     /// and the interpreter itself lets others in every few milliseconds.
     fn around(&self, work: &mut dyn FnMut()) {
         Python::attach(|py| {
-            let threads = |method| {
-                if self.one_thread_each
-                    && let Err(error) =
-                        py.import("bioimage_rs._threads").and_then(|m| m.call_method0(method))
-                {
-                    error.write_unraisable(py, None);
-                }
-            };
-            threads("begin");
+            if self.one_thread_each
+                && let Err(error) =
+                    py.import("bioimage_rs._threads").and_then(|it| it.call_method0("begin_worker"))
+            {
+                error.write_unraisable(py, None);
+            }
             work();
-            threads("end");
         });
     }
 
