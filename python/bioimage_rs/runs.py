@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bioimage_rs import _native
-from bioimage_rs._threads import begin_run, end_run
+from bioimage_rs._threads import end_run
 from bioimage_rs.errors import BioimageError, BlockFailure, CancelledError, RunnerError
 
 __all__ = ["Run", "attach", "runs"]
@@ -41,10 +41,10 @@ class Run:
         # A function that keeps its values in this process, and the blocks or items asked for.
         self._function = function
         self._ids = ids
+        # Whoever starts a function's run has limited the threads of libraries for it.
         self._limits_threads = function is not None
         if function is not None:
             _calling_back.add(self)
-            begin_run()
 
     @property
     def folder(self) -> Path:

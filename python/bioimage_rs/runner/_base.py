@@ -10,6 +10,7 @@ from typing import Any
 from bioimage_rs import _native
 from bioimage_rs._functions import TooLargeError, dump, dump_value, of_blocks
 from bioimage_rs._progress import showing
+from bioimage_rs._threads import begin_run, end_run
 from bioimage_rs.errors import RunnerError
 from bioimage_rs.runner import _checks
 from bioimage_rs.runner._config import RunnerConfig
@@ -348,20 +349,24 @@ class Runner:
             "has_return_val": has_return_val,
             "python": self.config.python_executable,
         }
-        native = _native.run_function(
-            made,
-            arrays,
-            [engine_array(source, writable=True, opaque=True) for source in sources.outputs],
-            domain,
-            json.dumps(parameters),
-            payload,
-            {
-                "block_shape": block_shape,
-                "block_ids": block_ids,
-                **self._how(num_workers),
-                "code": json.dumps(_code(self.job_type, label, block_shape, num_workers, of_items)),
-            },
-        )
+        outputs = [engine_array(source, writable=True, opaque=True) for source in sources.outputs]
+        how = {
+            "block_shape": block_shape,
+            "block_ids": block_ids,
+            **self._how(num_workers),
+            "code": json.dumps(_code(self.job_type, label, block_shape, num_workers, of_items)),
+        }
+        if local:
+            begin_run()
+        try:
+            # Followed by nothing that takes time: an interrupt is to find the run in good hands.
+            native = _native.run_function(
+                made, arrays, outputs, domain, json.dumps(parameters), payload, how
+            )
+        except BaseException:
+            if local:
+                end_run()
+            raise
         return Run(native, function=made if local else None, ids=block_ids)
 
     def _how(self, num_workers: int) -> dict[str, Any]:
@@ -421,10 +426,7 @@ class Runner:
         pre_cleanup: Callable[[str], None] | None,
         progress: Progress | None,
     ) -> list[Any] | None:
-        with (
-            stopped_by_interrupt(run),
-            showing(run) if name else nullcontext(),
-        ):
+        with stopped_by_interrupt(run), showing(run) if name else nullcontext():
             finish(run, progress)
         if missing:
             raise RunnerError(
