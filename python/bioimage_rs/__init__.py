@@ -3,25 +3,29 @@
 >>> import bioimage_rs as bp
 """
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from bioimage_rs import io, sources
-from bioimage_rs._copy import copy
-from bioimage_rs._defaults import defaults
-from bioimage_rs._map_blocks import for_each_location, map_blocks
-from bioimage_rs._native import __version__
-from bioimage_rs.errors import BioimageError, RunnerError
-from bioimage_rs.runner import RunnerConfig, get_runner
-from bioimage_rs.runs import Run, attach, runs
-from bioimage_rs.sources import (
-    TensorStorePrecomputedSource,
-    as_source,
-    open_cloudvolume,
-    open_source,
-    open_tensorstore_precomputed,
-    open_webknossos,
-)
-from bioimage_rs.util import to_roi
+if TYPE_CHECKING:
+    from bioimage_rs import errors, io, runner, sources, transformation, util, wrapper
+    from bioimage_rs._copy import copy
+    from bioimage_rs._defaults import defaults
+    from bioimage_rs._magic import command
+    from bioimage_rs._map_blocks import for_each_location, map_blocks
+    from bioimage_rs._native import __version__
+    from bioimage_rs._runs import Run, attach, runs
+    from bioimage_rs._widgets import RunProgress
+    from bioimage_rs.errors import BioimageError, RunnerError
+    from bioimage_rs.runner import RunnerConfig, get_runner
+    from bioimage_rs.sources import (
+        TensorStorePrecomputedSource,
+        as_source,
+        open_cloudvolume,
+        open_source,
+        open_tensorstore_precomputed,
+        open_webknossos,
+    )
+    from bioimage_rs.util import to_roi
 
 __all__ = [
     "BioimageError",
@@ -36,6 +40,7 @@ __all__ = [
     "command",
     "copy",
     "defaults",
+    "errors",
     "for_each_location",
     "get_runner",
     "io",
@@ -44,29 +49,54 @@ __all__ = [
     "open_source",
     "open_tensorstore_precomputed",
     "open_webknossos",
+    "runner",
     "runs",
     "sources",
     "to_roi",
     "transformation",
+    "util",
     "wrapper",
 ]
 
-# What needs IPython or anywidget, and what many scripts do without, is imported when it is asked
-# for, so that scripts start quickly.
-_LATER = {
-    "RunProgress": "bioimage_rs._widgets",
-    "command": "bioimage_rs._magic",
-    "load_ipython_extension": "bioimage_rs._magic",
-    "unload_ipython_extension": "bioimage_rs._magic",
+# Everything is imported when it is asked for, so that scripts and worker processes start quickly.
+_PLACES = {
+    "BioimageError": "errors",
+    "Run": "_runs",
+    "RunProgress": "_widgets",
+    "RunnerConfig": "runner",
+    "RunnerError": "errors",
+    "TensorStorePrecomputedSource": "sources",
+    "__version__": "_native",
+    "as_source": "sources",
+    "attach": "_runs",
+    "command": "_magic",
+    "copy": "_copy",
+    "defaults": "_defaults",
+    "for_each_location": "_map_blocks",
+    "get_runner": "runner",
+    "load_ipython_extension": "_magic",
+    "map_blocks": "_map_blocks",
+    "open_cloudvolume": "sources",
+    "open_source": "sources",
+    "open_tensorstore_precomputed": "sources",
+    "open_webknossos": "sources",
+    "runs": "_runs",
+    "to_roi": "util",
+    "unload_ipython_extension": "_magic",
 }
-_LATER_MODULES = {"transformation", "wrapper"}
+_MODULES = {"errors", "io", "runner", "sources", "transformation", "util", "wrapper"}
 
 
 def __getattr__(name: str) -> Any:
-    import importlib
+    if name in _PLACES:
+        found = getattr(importlib.import_module(f"bioimage_rs.{_PLACES[name]}"), name)
+    elif name in _MODULES:
+        found = importlib.import_module(f"bioimage_rs.{name}")
+    else:
+        raise AttributeError(f"module 'bioimage_rs' has no attribute '{name}'")
+    globals()[name] = found
+    return found
 
-    if name in _LATER:
-        return getattr(importlib.import_module(_LATER[name]), name)
-    if name in _LATER_MODULES:
-        return importlib.import_module(f"bioimage_rs.{name}")
-    raise AttributeError(f"module 'bioimage_rs' has no attribute '{name}'")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES, *_MODULES})

@@ -11,10 +11,10 @@ import numpy as np
 from bioimage_rs import _native
 from bioimage_rs._defaults import takes_defaults
 from bioimage_rs._progress import showing
+from bioimage_rs._runs import Progress, Run, finish, stopped_by_interrupt
 from bioimage_rs.errors import BioimageError, RunnerError
 from bioimage_rs.runner import RunnerConfig, _checks, get_runner
 from bioimage_rs.runner._base import known_blocks
-from bioimage_rs.runs import Progress, Run, finish, stopped_by_interrupt
 from bioimage_rs.sources import Source, SourceLike, as_source
 from bioimage_rs.sources._array import engine_array
 from bioimage_rs.util import check_rerun_args, derive_block_shape, get_blocking, same_array

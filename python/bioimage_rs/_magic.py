@@ -8,8 +8,8 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from bioimage_rs import _native
 from bioimage_rs._progress import View, begin
+from bioimage_rs._runs import Run, find_program
 from bioimage_rs.errors import BioimageError
-from bioimage_rs.runs import Run, find_program
 from bioimage_rs.sources import Source, as_source
 from bioimage_rs.sources._array import engine_array
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from bioimage_rs._defaults import takes_defaults
+from bioimage_rs._runs import Progress
 from bioimage_rs.runner import RunnerConfig, get_runner
-from bioimage_rs.runs import Progress
 from bioimage_rs.sources import Source, SourceLike, as_source
 from bioimage_rs.util import (
     BlockDescriptor,

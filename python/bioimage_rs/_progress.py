@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bioimage_rs import _native
-from bioimage_rs.runs import Run, find_program
+from bioimage_rs._runs import Run, find_program
 
 # At most four updates a second in all.
 _INTERVAL = 0.25

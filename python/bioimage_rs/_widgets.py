@@ -11,7 +11,7 @@ from IPython.display import display
 
 from bioimage_rs import _native
 from bioimage_rs._progress import View
-from bioimage_rs.runs import Run, find_program
+from bioimage_rs._runs import Run, find_program
 
 _ASSETS = Path(__file__).parent / "widgets"
 # At most four updates a second in all.

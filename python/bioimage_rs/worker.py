@@ -2,6 +2,7 @@
 
 import argparse
 import faulthandler
+import gc
 import signal
 import sys
 
@@ -19,9 +20,13 @@ def main() -> int:
     # An interrupt of the whole process group is for the leader, which asks its workers to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    from bioimage_rs import _native
+    # Imports make much that stays: looking through it for rubbish would only take time.
+    gc.disable()
+    from bioimage_rs._functions import work
 
-    _native.work(options.folder, options.task, options.attempt, options.launch)
+    gc.freeze()
+    gc.enable()
+    work(options.folder, options.task, options.attempt, options.launch)
     return 0
 
 

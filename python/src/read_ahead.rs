@@ -99,6 +99,9 @@ impl ReadAhead {
     /// Lets go of what was read of a block that is done.
     pub fn forget(&self, block: &Block) {
         let mut slots = lock(&self.slots);
+        if slots.is_empty() {
+            return;
+        }
         for region in [&block.inner, &block.outer] {
             if let Some(slot) = slots.remove(region) {
                 *lock(&slot.state) = State::GivenUp;

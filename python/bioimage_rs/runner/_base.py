@@ -10,11 +10,11 @@ from typing import Any
 from bioimage_rs import _native
 from bioimage_rs._functions import TooLargeError, dump, dump_value, of_blocks
 from bioimage_rs._progress import showing
+from bioimage_rs._runs import Progress, Run, find_program, finish, stopped_by_interrupt
 from bioimage_rs._threads import begin_run, end_run
 from bioimage_rs.errors import RunnerError
 from bioimage_rs.runner import _checks
 from bioimage_rs.runner._config import RunnerConfig
-from bioimage_rs.runs import Progress, Run, find_program, finish, stopped_by_interrupt
 from bioimage_rs.sources import Source, SourceLike, as_source
 from bioimage_rs.sources._array import engine_array
 from bioimage_rs.util import (
