@@ -214,41 +214,42 @@ impl Journal {
     }
 }
 
-/// The events in `bytes`, and how many bytes they took: a torn last line is left for later.
-pub fn parse(bytes: &[u8]) -> (Vec<Event>, usize) {
-    let complete = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
-    let events = bytes[..complete]
-        .split(|&byte| byte == b'\n')
-        .filter_map(|line| quick(line).or_else(|| serde_json::from_slice(line).ok()))
-        .collect();
-    (events, complete)
+/// The events in `bytes`, and how many bytes they take: a torn last line is left for later.
+pub fn parse(bytes: &[u8]) -> (impl Iterator<Item = Event> + '_, usize) {
+    let complete = memchr::memrchr(b'\n', bytes).map_or(0, |last| last + 1);
+    let mut begin = 0;
+    let lines = memchr::memchr_iter(b'\n', &bytes[..complete]).map(move |end| {
+        let line = &bytes[begin..end];
+        begin = end + 1;
+        line
+    });
+    (lines.filter_map(|line| quick(line).or_else(|| serde_json::from_slice(line).ok())), complete)
 }
 
-/// The events of blocks that went well, which are nearly all: read without the detour that a tagged
-/// enum takes.
+/// The events of blocks that went well, which are nearly all, in the form in which [`Journal`] writes
+/// them: a leader that reads a hundred thousand takes the time from its workers.
 fn quick(line: &[u8]) -> Option<Event> {
-    #[derive(Deserialize)]
-    struct Line<'a> {
-        event: &'a str,
-        block: u64,
-        time: f64,
-        #[serde(default)]
-        seconds: f64,
-        #[serde(default)]
-        read: u64,
-        #[serde(default)]
-        written: u64,
-    }
-    let start = br#"{"event":"start""#;
-    let done = br#"{"event":"done""#;
-    if !line.starts_with(start) && !line.starts_with(done) {
-        return None;
-    }
-    let Line { event, block, time, seconds, read, written } = serde_json::from_slice(line).ok()?;
-    Some(match event {
-        "start" => Event::Start { block, time },
-        _ => Event::Done { block, time, seconds, read, written },
-    })
+    let line = std::str::from_utf8(line).ok()?;
+    let done = line.strip_prefix(r#"{"event":"done""#);
+    let mut rest = done.or_else(|| line.strip_prefix(r#"{"event":"start""#))?;
+    let mut field = |name: &str| {
+        let (value, after) = rest.strip_prefix(name).and_then(|it| it.split_at_checked(it.find([',', '}'])?))?;
+        rest = after;
+        Some(value)
+    };
+    let block = field(r#","block":"#)?.parse().ok()?;
+    let time = field(r#","time":"#)?.parse().ok()?;
+    let event = match done {
+        None => Event::Start { block, time },
+        Some(_) => Event::Done {
+            block,
+            time,
+            seconds: field(r#","seconds":"#)?.parse().ok()?,
+            read: field(r#","read":"#)?.parse().ok()?,
+            written: field(r#","written":"#)?.parse().ok()?,
+        },
+    };
+    (rest == "}").then_some(event)
 }
 
 #[cfg(test)]
@@ -264,13 +265,25 @@ mod tests {
         journal.done(3, 0.5, Traffic { read: 8, written: 4 }, Some(4)).unwrap();
         let mut bytes = std::fs::read(&path).unwrap();
         let (events, used) = parse(&bytes);
+        let events: Vec<_> = events.collect();
         assert_eq!(used, bytes.len());
         assert!(matches!(events[0], Event::Worker { .. }));
         assert!(matches!(events[2], Event::Done { block: 3, read: 8, written: 4, .. }));
         assert!(matches!(events[3], Event::Start { block: 4, .. }));
         bytes.extend(b"garbage\n{\"event\":\"start\",\"blo");
         let (torn, torn_used) = parse(&bytes);
-        assert_eq!((torn.len(), torn_used), (4, used + 8));
+        assert_eq!((torn.count(), torn_used), (4, used + 8));
+    }
+
+    #[test]
+    fn lines_of_blocks_that_went_well_are_read_the_quick_way() {
+        let start = Event::Start { block: 7, time: 1.25 };
+        let done = Event::Done { block: 8, time: 2.5e9, seconds: 1e-7, read: 3, written: u64::MAX };
+        for event in [start, done] {
+            let line = serde_json::to_vec(&event).unwrap();
+            assert_eq!(quick(&line), Some(event));
+            assert_eq!(quick(&line[..line.len() - 1]), None);
+        }
     }
 
     #[test]

@@ -253,10 +253,17 @@ impl Monitor {
                 .and_then(|_| stored.read_to_end(&mut bytes))
                 .map_err(|error| Error::read(path, &error))?;
             let (events, used) = parse(&bytes);
-            file.offset += used as u64;
+            let mut worker = self.workers.remove(&file.task).unwrap_or(WorkerView {
+                process: None,
+                block: None,
+                since: 0.0,
+                ended: false,
+            });
             for event in events {
-                self.apply(file, event);
+                self.apply(file, &mut worker, event);
             }
+            self.workers.insert(file.task.clone(), worker);
+            file.offset += used as u64;
             Ok(())
         });
         self.files = files;
@@ -282,13 +289,7 @@ impl Monitor {
             .collect())
     }
 
-    fn apply(&mut self, file: &mut JournalFile, event: Event) {
-        let worker = self.workers.entry(file.task.clone()).or_insert(WorkerView {
-            process: None,
-            block: None,
-            since: 0.0,
-            ended: false,
-        });
+    fn apply(&mut self, file: &mut JournalFile, worker: &mut WorkerView, event: Event) {
         let time = event.time();
         self.last_event = Some(self.last_event.map_or(time, |last| last.max(time)));
         match event {

@@ -198,7 +198,7 @@ enum Written {
 /// Notes the blocks that a journal says are done. After a crash of the machine only what was flushed
 /// before the last `durable` line counts.
 fn note_done(bytes: &[u8], done: &mut [Option<Written>], in_attempt: impl Fn(u64) -> bool) {
-    let events = parse(bytes).0;
+    let events: Vec<_> = parse(bytes).0.collect();
     let same_boot = events.iter().any(|event| match event {
         Event::Worker { process, .. } => process.is_alive().is_none() || process.boot == boot_id(),
         _ => false,
