@@ -6,8 +6,6 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from bioimage_rs import _native
 from bioimage_rs._defaults import takes_defaults
 from bioimage_rs._progress import showing
@@ -121,14 +119,7 @@ def copy(
     local = runner.job_type == "local"
     check_rerun_args(runner.job_type, resume_from, block_ids)
     source = as_source(input)
-    result = output
-    if result is None:
-        if not local:
-            raise ValueError(
-                f"'output' is required for distributed execution (job_type='{job_type}'); pass a "
-                "file-backed (zarr/n5) output array."
-            )
-        result = np.zeros(source.shape, source.dtype)
+    result = _checks.output_or_new(output, source, job_type)
     target = as_source(result)
     if resume_from is not None:
         run = Run(_native.find_run(str(resume_from)))

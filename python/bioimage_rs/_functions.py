@@ -182,11 +182,6 @@ def spec_of(source: Source) -> tuple[str, str] | None:
     return name, json.dumps({"spec": base64.b64encode(data).decode()})
 
 
-def work(folder: str, task: int, attempt: int, launch: int) -> None:
-    """Work on one task of a run."""
-    _native.work(folder, task, attempt, launch)
-
-
 def open_array(value: str, writable: bool) -> "_native.Array":
     """Open the array that `spec_of` described."""
     spec = pickle.loads(base64.b64decode(json.loads(value)["spec"]))

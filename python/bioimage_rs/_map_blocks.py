@@ -7,7 +7,7 @@ import numpy as np
 
 from bioimage_rs._defaults import takes_defaults
 from bioimage_rs._runs import Progress
-from bioimage_rs.runner import RunnerConfig, get_runner
+from bioimage_rs.runner import RunnerConfig, _checks, get_runner
 from bioimage_rs.sources import Source, SourceLike, as_source
 from bioimage_rs.util import (
     BlockDescriptor,
@@ -90,15 +90,7 @@ def map_blocks(
     check_rerun_args(job_type.lower(), resume_from, block_ids)
     sources = [as_source(one) for one in _as_list(inputs)]
     runner = get_runner(job_type, job_config)
-    if output is None:
-        if runner.job_type != "local":
-            raise ValueError(
-                f"'output' is required for distributed execution (job_type='{job_type}'); pass a "
-                "file-backed (zarr/n5) output array."
-            )
-        output = np.zeros(sources[0].shape, sources[0].dtype if dtype is None else dtype)
-    elif dtype is not None:
-        raise TypeError("dtype is for a new output; the one that was passed has its own.")
+    output = _checks.output_or_new(output, sources[0], job_type, dtype)
     if block_shape is None and sources[0].chunks is None:
         block_shape = sources[0].shape
     _check_in_place(sources, as_source(output), halo)
@@ -230,13 +222,7 @@ def for_each_location(
         raise ValueError(f"Unknown mode '{mode}'; use one of {sorted(_BORDERS)}.")
     stencil = _Stencil(kernel, radii, mode, vectorized, source.shape)
     runner = get_runner(job_type, job_config)
-    if output is None:
-        if runner.job_type != "local":
-            raise ValueError(
-                f"'output' is required for distributed execution (job_type='{job_type}'); pass a "
-                "file-backed (zarr/n5) output array."
-            )
-        output = np.zeros(source.shape, source.dtype if dtype is None else dtype)
+    output = _checks.output_or_new(output, source, job_type, dtype)
     if block_shape is None and source.chunks is None:
         block_shape = source.shape
     _check_in_place([source], as_source(output), radii)

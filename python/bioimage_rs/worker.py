@@ -5,6 +5,7 @@ import faulthandler
 import gc
 import signal
 import sys
+from importlib import import_module
 
 
 def main() -> int:
@@ -22,11 +23,13 @@ def main() -> int:
 
     # Imports make much that stays: looking through it for rubbish would only take time.
     gc.disable()
-    from bioimage_rs._functions import work
+    from bioimage_rs import _native
 
+    # What the engine will ask for.
+    import_module("bioimage_rs._functions")
     gc.freeze()
     gc.enable()
-    work(options.folder, options.task, options.attempt, options.launch)
+    _native.work(options.folder, options.task, options.attempt, options.launch)
     return 0
 
 

@@ -148,9 +148,8 @@ class Runner:
                     "original partition's un-done blocks."
                 )
             return self._resume(resume_from, pre_cleanup)
-        domain, sources = _sources(inputs, outputs, mask)
-        extents = derive_block_shape(domain, block_shape)
-        blocking = get_blocking(domain.shape, extents, roi)
+        sources = _Sources(inputs, outputs, mask)
+        blocking = sources.blocks(block_shape, roi)
         known, missing = known_blocks(block_ids, blocking.number_of_blocks)
         if blocking.number_of_blocks == 0:
             return [] if has_return_val else None
@@ -193,8 +192,8 @@ class Runner:
         >>> sorted(run.stream())
         [(0, 6), (1, 6), (2, 6), (3, 6)]
         """
-        domain, sources = _sources(inputs, outputs, mask)
-        blocking = get_blocking(domain.shape, derive_block_shape(domain, block_shape), roi)
+        sources = _Sources(inputs, outputs, mask)
+        blocking = sources.blocks(block_shape, roi)
         known, missing = known_blocks(block_ids, blocking.number_of_blocks)
         if missing or blocking.number_of_blocks == 0:
             raise ValueError(f"There are {blocking.number_of_blocks} blocks, not {missing[:10]}.")
@@ -535,25 +534,28 @@ def get_runner(job_type: str, config: RunnerConfig | None = None) -> Runner:
 
 
 class _Sources:
-    """The arrays of a run."""
+    """The arrays of a run over blocks."""
 
-    def __init__(self, inputs: list[Source], outputs: list[Source], mask: Source | None) -> None:
-        self.inputs, self.outputs, self.mask = inputs, outputs, mask
+    def __init__(
+        self,
+        inputs: Sequence[SourceLike],
+        outputs: Sequence[SourceLike],
+        mask: SourceLike | None,
+    ) -> None:
+        self.inputs = [as_source(array) for array in inputs]
+        self.outputs = [as_source(array) for array in outputs]
+        self.mask = None if mask is None else as_source(mask)
 
-
-def _sources(
-    inputs: Sequence[SourceLike], outputs: Sequence[SourceLike], mask: SourceLike | None
-) -> tuple[Source, _Sources]:
-    """The domain, and all arrays."""
-    read = [as_source(array) for array in inputs]
-    written = [as_source(array) for array in outputs]
-    mask_source = None if mask is None else as_source(mask)
-    if not read and not written:
-        raise ValueError("run() requires at least one input or output source.")
-    domain = (read or written)[0]
-    masks = [] if mask_source is None else [mask_source]
-    _checks.same_shape(domain, read + masks, written)
-    return domain, _Sources(read, written, mask_source)
+    def blocks(
+        self, block_shape: tuple[int, ...] | None, roi: tuple[slice, ...] | None
+    ) -> Blocking:
+        """The blocks of the first input (or output), to which the other arrays must fit."""
+        if not self.inputs and not self.outputs:
+            raise ValueError("run() requires at least one input or output source.")
+        domain = (self.inputs or self.outputs)[0]
+        masks = [] if self.mask is None else [self.mask]
+        _checks.same_shape(domain, self.inputs + masks, self.outputs)
+        return get_blocking(domain.shape, derive_block_shape(domain, block_shape), roi)
 
 
 def _before_cleanup(callback: Callable[[str], None] | None, run: Run) -> None:

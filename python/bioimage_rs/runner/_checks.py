@@ -1,8 +1,27 @@
 """What is refused before a run begins, in the reference's words."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from bioimage_rs.sources import Source
+import numpy as np
+
+from bioimage_rs.sources import Source, SourceLike
+
+
+def output_or_new(
+    output: SourceLike | None, like: Source, job_type: str, dtype: Any = None
+) -> SourceLike:
+    """The output, or a new array in memory, which worker processes could not write to."""
+    if output is not None:
+        if dtype is not None:
+            raise TypeError("dtype is for a new output; the one that was passed has its own.")
+        return output
+    if job_type.lower() != "local":
+        raise ValueError(
+            f"'output' is required for distributed execution (job_type='{job_type}'); pass a "
+            "file-backed (zarr/n5) output array."
+        )
+    return np.zeros(like.shape, like.dtype if dtype is None else dtype)
 
 
 def same_shape(domain: Source, inputs: Sequence[Source], outputs: Sequence[Source]) -> None:
