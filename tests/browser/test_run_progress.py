@@ -199,3 +199,54 @@ def test_restart_and_attach(
     attached.get_by_role("button", name="Resume", exact=True).click()
     expect(attached).to_have_attribute("data-state", "succeeded", timeout=120_000)
     assert same(output_of(notebook), stack)
+
+
+# Fails on one block until there is a file that mends it.
+FUNCTION = """
+import pathlib
+import time
+import numpy as np
+import zarr
+
+zarr.create_array("ones.zarr", shape=(64, 64), chunks=(8, 8), dtype="uint8")[...] = 1
+out = zarr.create_array("twos.zarr", shape=(64, 64), chunks=(8, 8), dtype="uint8")
+
+def double(block, inputs, outputs, mask):
+    time.sleep(0.02)
+    if block.begin == [8, 16] and not pathlib.Path("mended").exists():
+        raise ValueError("no such luck")
+    roi = bp.to_roi(block)
+    outputs[0][roi] = 2 * inputs[0][roi]
+
+def run():
+    runner = bp.get_runner("subprocess")
+    runner.run(double, [zarr.open_array("ones.zarr")], [out], num_workers=2, name="double")
+"""
+
+
+def test_a_function_s_run_in_worker_processes(
+    lab: LabServer, page: Page, screenshots: Path
+) -> None:
+    cells = ["import bioimage_rs as bp" + FUNCTION, "run()"]
+    notebook = lab.open(page, "function.ipynb", cells, "python3")
+    notebook.run(0)
+    notebook.run(1, wait=False)
+    shown = view(notebook, 1)
+    expect(shown).to_have_attribute("data-state", "running", timeout=20_000)
+    expect(shown).to_have_attribute("data-state", "failed", timeout=60_000)
+    assert complete(shown) == 63
+    failures = shown.locator(".bp-failure")
+    expect(failures).to_have_count(1)
+    expect(failures.first).to_contain_text("no such luck")
+    failures.first.click()
+    expect(shown.locator(".bp-why")).to_contain_text("ValueError('no such luck')")
+    for place in (".bp-why .bp-log", ".bp-details .bp-log >> nth=-1"):
+        expect(shown.locator(place)).to_contain_text(", in double")
+    shown.screenshot(path=screenshots / "function-failed.png")
+
+    (lab.root / "mended").touch()
+    shown.get_by_role("button", name="Retry failed").click()
+    expect(shown).to_have_attribute("data-state", "succeeded", timeout=60_000)
+    assert complete(shown) == 64
+    assert same(lab.root / "twos.zarr", np.full((64, 64), 2, "uint8"))
+    shown.screenshot(path=screenshots / "function-done.png")

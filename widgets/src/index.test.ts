@@ -214,11 +214,12 @@ describe("RunProgress", () => {
     expect(model.sent.at(-1)).toMatchObject({ type: "block", block: 17 });
     expect(get(".bp-failure").getAttribute("aria-current")).toBe("true");
     expect(text(".bp-layer")).toBe("2 / 2");
-    const attempt = { attempt: 1, task: 0, state: "failed", started: null, duration_s: 0.5, kind: "corrupt-page", message: "page 80 is torn" };
+    const attempt = { attempt: 1, task: 0, state: "failed", started: null, duration_s: 0.5, kind: "corrupt-page", message: "page 80 is torn", traceback: "in page 80" };
     model.receive({ type: "block", block: 17, region: "64:128,64:128,64:128", attempts: [attempt], log: "line 1\nline 2", request: model.requestOf("block") });
     expect(text(".bp-details")).toContain("Block 17");
     expect(text(".bp-details")).toContain("corrupt-page: page 80 is torn");
-    expect(text(".bp-log")).toBe("line 1\nline 2");
+    expect(text(".bp-why .bp-log")).toBe("in page 80");
+    expect(text("[aria-label=\"End of the task's log\"]")).toBe("line 1\nline 2");
     get(".bp-close").click();
     expect(get(".bp-details").hidden).toBe(true);
   });

@@ -233,7 +233,8 @@ fn quick(line: &[u8]) -> Option<Event> {
     let done = line.strip_prefix(r#"{"event":"done""#);
     let mut rest = done.or_else(|| line.strip_prefix(r#"{"event":"start""#))?;
     let mut field = |name: &str| {
-        let (value, after) = rest.strip_prefix(name).and_then(|it| it.split_at_checked(it.find([',', '}'])?))?;
+        let (value, after) =
+            rest.strip_prefix(name).and_then(|it| it.split_at_checked(it.find([',', '}'])?))?;
         rest = after;
         Some(value)
     };

@@ -196,13 +196,15 @@ impl Orders<'_> {
 
     fn tell(&self, job: &Job, block: u64, error: &Error, again: bool) {
         let region = job.plan.grid.block(block).map(|block| block.inner.to_string());
+        let traceback = error.traceback.as_deref().map(|it| format!("\n{}", it.trim_end()));
         let line = format!(
-            "{} block {block} [{}] failed, {}: {}: {}\n",
+            "{} block {block} [{}] failed, {}: {}: {}{}\n",
             time_text(now()),
             region.unwrap_or_default(),
             if again { "tried again" } else { "left for a resume" },
             error.kind,
             error.report(),
+            traceback.unwrap_or_default(),
         );
         // The journal, which is written next, is what counts: a log that cannot be written stops nothing.
         let _ = append(&self.log).and_then(|mut log| log.write_all(line.as_bytes()));

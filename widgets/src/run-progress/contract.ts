@@ -89,6 +89,7 @@ export interface BlockAttempt {
   duration_s: number | null;
   kind: string | null;
   message: string | null;
+  traceback: string | null;
 }
 
 export interface OkAnswer {

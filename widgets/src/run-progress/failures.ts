@@ -1,7 +1,7 @@
 /** The blocks that failed, and the details of the one that is open. */
 
 import { element, reconcile, setAttribute, setText, show } from "../dom";
-import type { BlockAnswer, ErrorAnswer, Failure, Status } from "./contract";
+import type { BlockAnswer, BlockAttempt, ErrorAnswer, Failure, Status } from "./contract";
 import { formatCount, formatSeconds, plural } from "./format";
 
 export class Failures {
@@ -121,7 +121,7 @@ export class BlockDetails {
       ),
       ...(attempt.message === null
         ? []
-        : [element("tr", { class: "bp-why" }, element("td", { colspan: 5 }, [attempt.kind, attempt.message].filter(Boolean).join(": ")))]),
+        : [element("tr", { class: "bp-why" }, element("td", { colspan: 5 }, [attempt.kind, attempt.message].filter(Boolean).join(": "), ...traceback(attempt)))]),
     ]);
     const log = element("pre", { class: "bp-log", tabindex: 0, "aria-label": "End of the task's log" }, answer.log);
     this.body.replaceChildren(
@@ -159,4 +159,9 @@ export class BlockDetails {
 function localTime(started: string): string {
   const time = new Date(started);
   return Number.isNaN(time.getTime()) ? started : time.toLocaleTimeString("en-GB");
+}
+
+/** What the host language tells of where a function failed. */
+function traceback({ traceback }: BlockAttempt): HTMLElement[] {
+  return traceback === null ? [] : [element("pre", { class: "bp-log", tabindex: 0, "aria-label": "Traceback" }, traceback)];
 }
