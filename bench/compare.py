@@ -194,10 +194,10 @@ def main() -> None:
             check_equal(case, folder)
             results[case] = measure(case, folder)
             print(json.dumps({case: results[case]}), file=sys.stderr)
+        if set(results) != set(CASES):
+            return
         starts = start_of_worker(folder)
         of_functions = functions.table(folder, ROUNDS)
-    if set(results) != set(CASES):
-        return
     text = report(results, starts)
     if arguments.machinery:
         own = json.loads(arguments.machinery.read_text())
