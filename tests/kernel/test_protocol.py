@@ -1,8 +1,9 @@
 """The conformance tests of `jupyter_kernel_test`: every group that it offers."""
 
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jupyter_kernel_test as jkt  # type: ignore[import-untyped]
 from jupyter_client.blocking.client import BlockingKernelClient
@@ -28,7 +29,7 @@ class TestRust(jkt.KernelTests):  # type: ignore[misc]
     file_extension = ".rs"
     code_hello_world = 'println!("hello, world");'
     code_stderr = 'eprintln!("careful");'
-    completion_samples: ClassVar = [
+    completion_samples: ClassVar[list[dict[str, Any]]] = [
         {"text": "%bp hel", "matches": ["help"]},
         {"text": "Strin"},
         {"text": 'let s = "x"; s.to_upperc', "matches": ["to_uppercase()"]},
@@ -60,6 +61,11 @@ class TestRust(jkt.KernelTests):  # type: ignore[misc]
         cls.kc.start_channels()
         cls.kc.wait_for_ready(timeout=60)
         cls.kc.execute_interactive("()", timeout=START)
+        # The first analysis takes long on a busy machine; until then names alone are offered.
+        text = cls.completion_samples[-1]["text"]
+        end = time.monotonic() + START
+        while not cls.kc.complete(text, reply=True)["content"]["matches"]:
+            assert time.monotonic() < end, "no analysis"
 
 
 class TestWelcome(jkt.IopubWelcomeTests):  # type: ignore[misc]
