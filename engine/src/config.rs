@@ -1,13 +1,14 @@
 //! The user's defaults: a TOML file, read for every command and written by `bp config key=value`.
 
 use crate::error::{Error, Kind, Result, nearest};
+use crate::run::slurm::SlurmSettings;
 use crate::run::{Backend, registry};
 use serde::Deserialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Defaults that a user has set; what is not set is decided by the program.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Config {
     /// Folder that run folders are made in.
     pub run_root: Option<PathBuf>,
@@ -20,6 +21,9 @@ pub struct Config {
     pub backend: Option<Backend>,
     /// How often a transient failure is tried again.
     pub retries: Option<u32>,
+    /// What is asked of Slurm.
+    #[serde(default)]
+    pub slurm: SlurmSettings,
 }
 
 /// A key that the file may have.
@@ -68,7 +72,8 @@ impl Config {
                 .fix("Correct the file, or set the key with bp config key=value.")
         };
         let table: toml::Table = toml::from_str(text).map_err(|error| wrong(error.message()))?;
-        table.keys().try_for_each(|key| known(key).map(drop)).map_err(|error| Error {
+        let mut keys = table.keys().filter(|key| *key != "slurm");
+        keys.try_for_each(|key| known(key).map(drop)).map_err(|error| Error {
             message: format!("config '{}': {}", path.display(), error.message),
             ..error
         })?;

@@ -62,6 +62,14 @@ pub enum Kind {
     TimedOut,
     /// Memory ran out while a block was worked on.
     OutOfMemory,
+    /// A task ran over the time limit that a scheduler gave it.
+    TimeLimit,
+    /// A task was lost with the node that it ran on.
+    NodeFailed,
+    /// A task had to give way to a job that was more important.
+    Preempted,
+    /// A scheduler refused, or cannot be reached.
+    SchedulerFailed,
     /// The run was cancelled or interrupted.
     Cancelled,
     /// A function or array that belongs to the host language raised.
@@ -84,7 +92,7 @@ pub enum RetryClass {
 
 impl Kind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Kind; 30] = [
+    pub const ALL: [Kind; 34] = [
         Kind::InvalidArgument,
         Kind::ShapeMismatch,
         Kind::DtypeMismatch,
@@ -112,6 +120,10 @@ impl Kind {
         Kind::WorkerLost,
         Kind::TimedOut,
         Kind::OutOfMemory,
+        Kind::TimeLimit,
+        Kind::NodeFailed,
+        Kind::Preempted,
+        Kind::SchedulerFailed,
         Kind::Cancelled,
         Kind::Foreign,
         Kind::Internal,
@@ -147,6 +159,10 @@ impl Kind {
             Kind::WorkerLost => "worker-lost",
             Kind::TimedOut => "timed-out",
             Kind::OutOfMemory => "out-of-memory",
+            Kind::TimeLimit => "time-limit",
+            Kind::NodeFailed => "node-failed",
+            Kind::Preempted => "preempted",
+            Kind::SchedulerFailed => "scheduler-failed",
             Kind::Cancelled => "cancelled",
             Kind::Foreign => "foreign",
             Kind::Internal => "internal",
@@ -156,10 +172,13 @@ impl Kind {
     /// Whether, and how, a failure of this kind is worth another attempt.
     pub fn retry_class(self) -> RetryClass {
         match self {
-            Kind::ReadFailed | Kind::WriteFailed | Kind::WorkerLost | Kind::TimedOut => {
-                RetryClass::Transient
-            }
-            Kind::OutOfMemory => RetryClass::Resource,
+            Kind::ReadFailed
+            | Kind::WriteFailed
+            | Kind::WorkerLost
+            | Kind::TimedOut
+            | Kind::NodeFailed
+            | Kind::Preempted => RetryClass::Transient,
+            Kind::OutOfMemory | Kind::TimeLimit => RetryClass::Resource,
             _ => RetryClass::Deterministic,
         }
     }

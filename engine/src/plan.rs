@@ -84,11 +84,13 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The projection for another number of workers, or elsewhere.
+    /// The projection for another number of workers, or elsewhere: of all workers on this machine, or
+    /// of one task on a cluster.
     pub fn total_for(&self, workers: u64, backend: Backend) -> u64 {
-        let processes = match backend {
-            Backend::Local => 1,
-            Backend::Subprocess => workers,
+        let (workers, processes) = match backend {
+            Backend::Local => (workers, 1),
+            Backend::Subprocess => (workers, workers),
+            Backend::Slurm => (1, 1),
         };
         workers * self.per_block + processes * (self.held + self.process)
     }
@@ -206,7 +208,7 @@ pub fn divide(
     let count = groups.len() as u64;
     let tasks = match backend {
         Backend::Local => 1,
-        Backend::Subprocess => tasks,
+        Backend::Subprocess | Backend::Slurm => tasks,
     };
     let tasks = tasks.clamp(1, count.max(1));
     let mut divided = vec![Task::default(); tasks as usize];

@@ -12,8 +12,10 @@ def main() -> int:
     """Work on one task of a run; what becomes of it stands in the run's folder."""
     parser = argparse.ArgumentParser(prog="python -m bioimage_rs.worker")
     parser.add_argument("folder")
-    for option in ("--task", "--attempt", "--launch"):
+    for option in ("--task", "--attempt"):
         parser.add_argument(option, type=int, required=True)
+    # A scheduler that starts tasks does not count how often.
+    parser.add_argument("--launch", type=int)
     options = parser.parse_args()
     # Where a crash, or a time limit, meets a function is told in the log.
     faulthandler.enable()

@@ -83,12 +83,13 @@ impl Language for PythonLanguage {
 
 /// Works on one task of a run, as a worker process.
 #[pyfunction]
+#[pyo3(signature = (folder, task, attempt, launch=None))]
 pub fn work(
     py: Python<'_>,
     folder: PathBuf,
     task: usize,
     attempt: u32,
-    launch: u32,
+    launch: Option<u32>,
 ) -> PyResult<()> {
     py.detach(|| work_as_process(&folder, task, attempt, launch)).into_python(py)
 }

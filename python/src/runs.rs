@@ -12,7 +12,10 @@ use bioimage_engine::op::{Operation, OperationSpec};
 use bioimage_engine::run::folder::Code;
 use bioimage_engine::run::live::RunView;
 use bioimage_engine::run::monitor::{BlockState, Monitor};
-use bioimage_engine::run::{Backend, Options, Output, Resume, Setup, registry, state_of};
+use bioimage_engine::run::slurm::SlurmSettings;
+use bioimage_engine::run::{
+    Backend, Options, Output, Resume, Setup, is_on_cluster, registry, state_of,
+};
 use bioimage_engine::{Error, Result};
 use pyo3::prelude::*;
 use serde::de::DeserializeOwned;
@@ -114,6 +117,14 @@ impl Run {
     /// go on. A second interrupt does not wait for the end.
     fn stop(&self, py: Python<'_>, interrupt: &Bound<'_, PyAny>) -> PyResult<()> {
         let Some(run) = self.view.run() else { return Ok(()) };
+        if is_on_cluster(&self.view.folder).into_python(py)? {
+            let id = self.view.folder.request().into_python(py)?.id;
+            let note = format!(
+                "The jobs of this run go on in Slurm. bp.attach('{id}').wait() or %bp watch {id} \
+                 waits for them, bp.attach('{id}').cancel() or %bp cancel {id} stops them."
+            );
+            return interrupt.call_method1("add_note", (note,)).map(drop);
+        }
         self.cancel(py)?;
         while py.detach(|| run.wait_for(Duration::from_millis(50))).is_none() {
             py.check_signals()?;
@@ -135,7 +146,7 @@ impl Run {
     }
 
     #[allow(clippy::too_many_arguments, reason = "keywords on the Python side")]
-    #[pyo3(signature = (*, workers=None, backend=None, budget=None, force=false, verify=false, program=None, task_timeout=None, tasks_per_worker=None))]
+    #[pyo3(signature = (*, workers=None, backend=None, budget=None, force=false, verify=false, program=None, task_timeout=None, tasks_per_worker=None, slurm=None))]
     fn resume(
         &self,
         py: Python<'_>,
@@ -147,6 +158,7 @@ impl Run {
         program: Option<PathBuf>,
         task_timeout: Option<f64>,
         tasks_per_worker: Option<u64>,
+        slurm: Option<&str>,
     ) -> PyResult<()> {
         let backend: Option<Backend> =
             backend.map(|name| named("backend", name)).transpose().into_python(py)?;
@@ -159,6 +171,8 @@ impl Run {
             program,
             task_timeout: task_timeout.map(Duration::from_secs_f64),
             tasks_per_worker,
+            slurm: slurm.map(slurm_settings).transpose().into_python(py)?,
+            paths: Vec::new(),
         };
         py.detach(|| self.view.resume(&resume)).into_python(py)?;
         Ok(())
@@ -179,6 +193,8 @@ pub struct HowTo {
     task_timeout: Option<f64>,
     tasks_per_worker: u64,
     run_root: Option<PathBuf>,
+    /// What is asked of Slurm, as JSON; the config's by default.
+    slurm: Option<String>,
     code: String,
 }
 
@@ -197,6 +213,10 @@ impl HowTo {
             program: self.program.clone(),
             tasks_per_worker: self.tasks_per_worker,
             task_timeout: self.task_timeout.map(Duration::from_secs_f64),
+            slurm: match &self.slurm {
+                Some(settings) => slurm_settings(settings)?,
+                None => Config::load()?.slurm,
+            },
         })
     }
 
@@ -204,6 +224,11 @@ impl HowTo {
         serde_json::from_str(&self.code)
             .map_err(|error| Error::internal(format!("code of a request: {error}")))
     }
+}
+
+fn slurm_settings(json: &str) -> Result<SlurmSettings> {
+    serde_json::from_str(json)
+        .map_err(|error| Error::argument(format!("settings for Slurm: {error}")))
 }
 
 fn sink_of(output: &Array) -> Result<Output> {

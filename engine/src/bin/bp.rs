@@ -84,21 +84,21 @@ fn finish(result: Result<(), Error>, json: bool) -> ExitCode {
     ExitCode::from(exit_status(error.kind))
 }
 
-/// `bp worker RUN --task N --attempt N --launch N`, by which backends start workers.
+/// `bp worker RUN --task N --attempt N [--launch N]`, by which backends start workers.
 fn worker(arguments: &[OsString]) -> Result<(), Error> {
     // An interrupt from the terminal is for the process that leads the run; it tells its workers.
     let ignored = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGINT, ignored).map_err(|error| signals(&error))?;
-    let usage = || Error::argument("bp worker takes RUN --task N --attempt N --launch N");
+    let usage = || Error::argument("bp worker takes RUN --task N --attempt N [--launch N]");
     let (folder, options) = arguments.split_first().ok_or_else(usage)?;
-    let number = |name: &str| -> Result<u32, Error> {
-        let at = options.iter().position(|word| word == name).ok_or_else(usage)?;
+    let number = |name: &str| -> Result<Option<u32>, Error> {
+        let Some(at) = options.iter().position(|word| word == name) else { return Ok(None) };
         let value = options.get(at + 1).and_then(|value| value.to_str());
-        value.and_then(|value| value.parse().ok()).ok_or_else(usage)
+        value.and_then(|value| value.parse().ok()).map(Some).ok_or_else(usage)
     };
-    let task = number("--task")? as usize;
-    let result =
-        work_as_process(Path::new(folder), task, number("--attempt")?, number("--launch")?);
+    let task = number("--task")?.ok_or_else(usage)? as usize;
+    let attempt = number("--attempt")?.ok_or_else(usage)?;
+    let result = work_as_process(Path::new(folder), task, attempt, number("--launch")?);
     // Whatever the kind, a worker that gives up has failed.
     result.map_err(|error| Error { kind: Kind::WorkerLost, ..error })
 }

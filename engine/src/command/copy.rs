@@ -101,6 +101,7 @@ pub fn run_options(
         retries: options.retries.or(config.retries).unwrap_or(default.retries),
         run_root: config.run_root(),
         program: host.program(),
+        slurm: options.slurm.over(&config.slurm),
         ..default
     }
 }

@@ -1,9 +1,9 @@
 //! Stays with a run until it ends, and tells how it ended.
 
 use super::{Host, Reply, RunView, Value};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::run::registry::RunSummary;
-use crate::run::{Outcome, Run};
+use crate::run::{Outcome, Run, is_on_cluster};
 use serde_json::json;
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ pub struct Show {
 /// How soon an interrupt is noticed.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Waits for a run that this process leads. An interrupt cancels it.
+/// Waits for a run that this process leads. An interrupt cancels it; of a run on a cluster it ends the
+/// watching only.
 pub fn follow(run: Run, show: Show, host: &mut dyn Host) -> Result<Reply> {
     let view = RunView::of(run);
     let Some(run) = view.run() else { return Err(Error::internal("a run that nobody leads")) };
@@ -27,9 +28,16 @@ pub fn follow(run: Run, show: Show, host: &mut dyn Host) -> Result<Reply> {
         host.run_started(&view);
     }
     let token = host.cancel();
+    let on_cluster = is_on_cluster(&view.folder)?;
     let outcome = loop {
         if let Some(outcome) = run.wait_for(LOOK) {
             break outcome;
+        }
+        if token.is_cancelled() && on_cluster {
+            if !show.quiet {
+                host.run_ended(&view, None);
+            }
+            return Err(left_alone(&view.folder.request()?.id, true));
         }
         if token.is_cancelled() {
             run.cancel();
@@ -39,6 +47,13 @@ pub fn follow(run: Run, show: Show, host: &mut dyn Host) -> Result<Reply> {
         host.run_ended(&view, Some(&outcome));
     }
     ended(view, outcome, show)
+}
+
+/// What an interrupt says that ends the watching and not the run.
+pub fn left_alone(id: &str, on_cluster: bool) -> Error {
+    let where_ = if on_cluster { "; its jobs go on in Slurm" } else { "; it goes on" };
+    Error::new(Kind::Cancelled, format!("run {id} is not watched any more{where_}"))
+        .fix(format!("bp watch {id} watches it again, bp cancel {id} stops it."))
 }
 
 /// The reply for a run that has ended: an error unless it succeeded.

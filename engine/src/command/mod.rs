@@ -135,9 +135,9 @@ enum Verb {
     /// Ask a run to stop
     Cancel(runs::RunArgs),
     /// Finish what is not done of a cancelled, failed or interrupted run
-    Resume(runs::ResumeArgs),
+    Resume(Box<runs::ResumeArgs>),
     /// Try the failed blocks of a run again
-    Retry(runs::ResumeArgs),
+    Retry(Box<runs::ResumeArgs>),
     /// Print a run as code that makes it again
     Script(runs::ScriptArgs),
     /// Show or set defaults
@@ -240,8 +240,8 @@ impl Command {
             Verb::Watch(args) => runs::watch(&args, show, host),
             Verb::Logs(args) => runs::logs(&args),
             Verb::Cancel(args) => runs::cancel(&args, host),
-            Verb::Resume(args) => runs::resume("resume", args, show, host),
-            Verb::Retry(args) => runs::resume("retry", args, show, host),
+            Verb::Resume(args) => runs::resume("resume", *args, show, host),
+            Verb::Retry(args) => runs::resume("retry", *args, show, host),
             Verb::Script(args) => runs::script(&args),
             Verb::Config(args) => config::config(&args),
             Verb::Doctor(args) => doctor::doctor(&args, host),

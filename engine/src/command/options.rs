@@ -5,6 +5,8 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::grid::{Region, shape_text};
 use crate::run::Backend;
+use crate::run::folder::RunFolder;
+use crate::run::slurm::{SlurmSettings, parse_memory, parse_time};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use std::fmt;
 use std::str::FromStr;
@@ -62,6 +64,9 @@ pub struct RunOptions {
     pub overwrite: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub slurm: SlurmOptions,
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub output: OutputOptions,
 }
 
@@ -79,6 +84,94 @@ impl RunOptions {
         if self.overwrite {
             words.push("--overwrite".into());
         }
+        words.extend(self.slurm.words());
+        words
+    }
+}
+
+/// What is asked of Slurm; what is not given comes from the config, else from the cluster.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
+#[command(next_help_heading = "Slurm")]
+pub struct SlurmOptions {
+    /// Partition
+    #[arg(long, value_name = "NAME")]
+    pub partition: Option<String>,
+    /// Time limit of a task, such as 90 (minutes), 1:30:00 or 2-12:00:00
+    #[arg(long, value_name = "TIME", value_parser = slurm_time)]
+    pub time: Option<String>,
+    /// Memory of a task, such as 8G
+    #[arg(long, value_name = "SIZE", value_parser = slurm_memory)]
+    pub mem: Option<String>,
+    /// Processors of a task
+    #[arg(long, value_name = "N")]
+    pub cpus: Option<u32>,
+    /// Graphics processors of a task
+    #[arg(long, value_name = "N")]
+    pub gpus: Option<u32>,
+    /// Account
+    #[arg(long, value_name = "NAME")]
+    pub account: Option<String>,
+    /// Quality of service
+    #[arg(long, value_name = "NAME")]
+    pub qos: Option<String>,
+    /// Features that nodes must have
+    #[arg(long, value_name = "FEATURES")]
+    pub constraint: Option<String>,
+    /// Another option of sbatch, such as --sbatch=--exclusive; may be given several times
+    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
+    pub sbatch: Vec<String>,
+}
+
+fn slurm_time(text: &str) -> Result<String> {
+    parse_time(text).map(|_| text.to_owned())
+}
+
+fn slurm_memory(text: &str) -> Result<String> {
+    parse_memory(text).map(|_| text.to_owned())
+}
+
+impl SlurmOptions {
+    /// These options over other settings.
+    pub fn over(&self, settings: &SlurmSettings) -> SlurmSettings {
+        let first = |own: &Option<String>, other: &Option<String>| own.clone().or(other.clone());
+        let mut options = settings.options.clone();
+        options.extend(self.sbatch.clone());
+        SlurmSettings {
+            partition: first(&self.partition, &settings.partition),
+            time: first(&self.time, &settings.time),
+            mem: first(&self.mem, &settings.mem),
+            cpus_per_task: self.cpus.unwrap_or(settings.cpus_per_task),
+            gpus: self.gpus.unwrap_or(settings.gpus),
+            account: first(&self.account, &settings.account),
+            qos: first(&self.qos, &settings.qos),
+            constraint: first(&self.constraint, &settings.constraint),
+            options,
+            ..settings.clone()
+        }
+    }
+
+    /// These options over what a run had before, else over the config.
+    ///
+    /// # Errors
+    /// `run-damaged`.
+    pub fn changed(&self, folder: &RunFolder, config: &Config) -> Result<Option<SlurmSettings>> {
+        let latest = folder.latest_attempt();
+        let before = if latest == 0 { None } else { folder.attempt(latest)?.slurm };
+        Ok(Some(self.over(&before.unwrap_or_else(|| config.slurm.clone()))))
+    }
+
+    /// The options as words of the language.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        push(&mut words, "--partition", self.partition.as_ref());
+        push(&mut words, "--time", self.time.as_ref());
+        push(&mut words, "--mem", self.mem.as_ref());
+        push(&mut words, "--cpus", self.cpus.as_ref());
+        push(&mut words, "--gpus", self.gpus.as_ref());
+        push(&mut words, "--account", self.account.as_ref());
+        push(&mut words, "--qos", self.qos.as_ref());
+        push(&mut words, "--constraint", self.constraint.as_ref());
+        words.extend(self.sbatch.iter().map(|option| format!("--sbatch={option}")));
         words
     }
 }

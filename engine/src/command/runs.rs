@@ -1,16 +1,17 @@
 //! The verbs that deal with runs on record.
 
-use super::follow::{Show, ended, follow};
-use super::options::{OutputOptions, push};
+use super::follow::{Show, ended, follow, left_alone};
+use super::options::{OutputOptions, SlurmOptions, push};
 use super::table::{Table, duration_text};
 use super::{Host, Reply, RunView, Value, copy, detach};
 use crate::config::{Config, parse_bytes};
 use crate::error::{Error, Kind, Result};
+use crate::run::folder::PathMap;
 use crate::run::folder::{Code, RunFolder};
 use crate::run::live::LiveView;
 use crate::run::monitor::Monitor;
 use crate::run::registry::{self, RunSummary};
-use crate::run::{Backend, Outcome, Resume, RunState, state_of, tail};
+use crate::run::{Backend, Outcome, Resume, Run, RunState, is_on_cluster, state_of, tail};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -87,9 +88,15 @@ pub struct ResumeArgs {
     /// Also decode what is said to be done
     #[arg(long)]
     verify: bool,
+    /// A folder of the request that has another name now; may be given several times
+    #[arg(long, value_name = "/OLD=/NEW")]
+    map: Vec<PathMap>,
     /// Return at once; the run goes on by itself
     #[arg(long)]
     detach: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub slurm: SlurmOptions,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: OutputOptions,
@@ -220,6 +227,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// `bp watch`.
 pub fn watch(args: &RunArgs, show: Show, host: &mut dyn Host) -> Result<Reply> {
     let view = RunView::attached(find(&args.run)?);
+    if let Some(run) = Run::adopt(&view.folder)? {
+        return follow(run, show, host);
+    }
     let token = host.cancel();
     if !show.quiet {
         host.run_started(&view);
@@ -228,6 +238,13 @@ pub fn watch(args: &RunArgs, show: Show, host: &mut dyn Host) -> Result<Reply> {
     while !state.is_final() && !token.is_cancelled() {
         token.sleep(LOOK);
         state = state_of(&view.folder)?;
+        // Whoever led it may have gone meanwhile.
+        if let Some(run) = Run::adopt(&view.folder)? {
+            if !show.quiet {
+                host.run_ended(&view, None);
+            }
+            return follow(run, show, host);
+        }
     }
     let outcome =
         if state.is_final() { view.folder.read::<Outcome>("outcome.json").ok() } else { None };
@@ -242,11 +259,7 @@ pub fn watch(args: &RunArgs, show: Show, host: &mut dyn Host) -> Result<Reply> {
         )
         .fix(format!("bp resume {id} finishes the rest."))),
         (_, Some(outcome)) => ended(view, outcome, show),
-        _ => Err(Error::new(
-            Kind::Cancelled,
-            format!("run {id} is not watched any more; it goes on"),
-        )
-        .fix(format!("bp watch {id} watches it again, bp cancel {id} stops it."))),
+        _ => Err(left_alone(&id, is_on_cluster(&view.folder)?)),
     }
 }
 
@@ -326,7 +339,12 @@ pub fn cancel(args: &RunArgs, host: &dyn Host) -> Result<Reply> {
     let before = state_of(&folder)?;
     let mut state = before;
     if !before.is_final() {
-        folder.ask_cancel()?;
+        RunView::attached(folder.clone()).cancel()?;
+        // Without a leader nobody else would see that its jobs have ended.
+        let led = Run::adopt(&folder)?;
+        if let Some(run) = &led {
+            run.cancel();
+        }
         let give_up = Instant::now() + PATIENCE;
         let token = host.cancel();
         while !state.is_final() && Instant::now() < give_up && !token.is_cancelled() {
@@ -359,6 +377,8 @@ pub fn resume(verb: &str, args: ResumeArgs, show: Show, host: &mut dyn Host) -> 
         force: args.force,
         verify: args.verify,
         program: host.program(),
+        slurm: args.slurm.changed(&folder, &config)?,
+        paths: args.map,
         ..Resume::default()
     };
     follow(resume.start(&folder)?, show, host)
@@ -370,6 +390,10 @@ impl ResumeArgs {
         push(&mut words, "--workers", self.workers.as_ref());
         push(&mut words, "--backend", self.backend.map(Backend::as_str).as_ref());
         push(&mut words, "--memory", self.memory.as_ref());
+        words.extend(self.slurm.words());
+        for map in &self.map {
+            words.extend(["--map".to_owned(), map.to_string()]);
+        }
         for (given, option) in [(self.force, "--force"), (self.verify, "--verify")] {
             words.extend(given.then(|| option.to_owned()));
         }

@@ -1,14 +1,16 @@
 //! Leads an attempt from its first block to its outcome.
 
 use super::cancel::CancelToken;
-use super::folder::{Attempt, BlockSet, RunFolder};
-use super::lock::OutputLock;
+use super::folder::{Attempt, BlockSet, Request, RunFolder};
+use super::lock::{LeadLock, OutputLock};
 use super::monitor::{BlockState, Counts, Monitor};
 use super::process::{boot_id, host_name};
+use super::slurm::Leader;
 use super::subprocess::Pool;
 use super::worker::Job;
 use super::{Backend, journal, threads};
 use crate::error::{Error, Kind, Result};
+use crate::plan::Plan;
 use crate::source::Sink;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -92,6 +94,24 @@ pub(super) struct Lead {
     pub locks: Vec<OutputLock>,
     pub program: Option<PathBuf>,
     pub task_timeout: Option<Duration>,
+    /// Keeps other processes from leading a run on a cluster, too.
+    #[expect(dead_code, reason = "held, not read")]
+    pub held: Option<LeadLock>,
+}
+
+/// A run as its leader knows it. On a cluster it has the arrays open only where it made the run.
+struct Led {
+    folder: RunFolder,
+    request: Request,
+    plan: Plan,
+    job: Option<Arc<Job>>,
+}
+
+impl Led {
+    fn of(job: Job) -> Led {
+        let (folder, request, plan) = (job.folder.clone(), job.request.clone(), job.plan.clone());
+        Led { folder, request, plan, job: Some(Arc::new(job)) }
+    }
 }
 
 /// Takes the locks of all outputs that have a place on disk.
@@ -109,13 +129,44 @@ impl Run {
         for lock in &lead.locks {
             lock.share()?;
         }
+        Run::lead_on(Led::of(job), lead)
+    }
+
+    /// Takes the lead of a run on a cluster that nobody leads any more. None if somebody does, or if
+    /// nothing is left to lead.
+    ///
+    /// # Errors
+    /// `run-damaged`, and those of opening the outputs' locks.
+    pub fn adopt(folder: &RunFolder) -> Result<Option<Run>> {
+        if state_of(folder)?.is_final() || !is_on_cluster(folder)? {
+            return Ok(None);
+        }
+        let Some(held) = LeadLock::take(folder)? else { return Ok(None) };
+        // Its last leader may have ended it in the meantime.
+        if state_of(folder)?.is_final() {
+            return Ok(None);
+        }
+        let (request, plan) = (folder.request()?, folder.plan()?);
+        let attempt = folder.attempt(folder.latest_attempt())?;
+        let lead = Lead {
+            todo: folder.todo(attempt.number, plan.grid.len())?,
+            attempt,
+            locks: Vec::new(),
+            program: None,
+            task_timeout: None,
+            held: Some(held),
+        };
+        Run::lead_on(Led { folder: folder.clone(), request, plan, job: None }, lead).map(Some)
+    }
+
+    fn lead_on(led: Led, lead: Lead) -> Result<Run> {
         let cancel = CancelToken::new();
         let end = Arc::new((Mutex::new(None), Condvar::new()));
-        let run = Run { folder: job.folder.clone(), cancel: cancel.clone(), end: end.clone() };
+        let run = Run { folder: led.folder.clone(), cancel: cancel.clone(), end: end.clone() };
         std::thread::Builder::new()
-            .name(format!("run {}", job.request.id))
+            .name(format!("run {}", led.request.id))
             .spawn(move || {
-                let outcome = drive(job, lead, &cancel);
+                let outcome = drive(&led, lead, &cancel);
                 *end.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
                 end.1.notify_all();
             })
@@ -190,34 +241,37 @@ impl Outcome {
 /// How often the folder is read while blocks are worked on.
 const POLL: Duration = Duration::from_millis(50);
 
-fn drive(job: Job, lead: Lead, cancel: &CancelToken) -> Outcome {
-    let job = Arc::new(job);
-    let result = follow(&job, &lead, cancel);
-    let mut outcome = match result {
+fn drive(led: &Led, lead: Lead, cancel: &CancelToken) -> Outcome {
+    let mut outcome = match follow(led, &lead, cancel) {
         Ok(outcome) => outcome,
-        Err(error) => outcome_without_journal(&job, &lead.attempt, error),
+        Err(error) => outcome_without_journal(led, &lead.attempt, error),
     };
-    if let Err(error) = job.folder.write("outcome.json", &outcome) {
+    if let Err(error) = led.folder.write("outcome.json", &outcome) {
         outcome.state = RunState::Failed;
         outcome.error = Some(error);
     }
-    job.give_back_held_memory();
+    if let Some(job) = &led.job {
+        job.give_back_held_memory();
+    }
     for lock in lead.locks {
         lock.release();
     }
     if outcome.state == RunState::Succeeded {
-        note_when_durable(job, lead.attempt.number);
+        note_when_durable(led, &lead.attempt);
     }
     outcome
 }
 
 /// Flushes the outputs and writes `durable.json`, behind the back of whoever waited for the run. If
 /// the process ends before that, nothing is lost unless the machine crashes, too; then the run is
-/// taken for interrupted.
-fn note_when_durable(job: Arc<Job>, attempt: u32) {
+/// taken for interrupted. On a cluster every worker has flushed what it wrote.
+fn note_when_durable(led: &Led, attempt: &Attempt) {
+    let (folder, number) = (led.folder.clone(), attempt.number);
+    let job = led.job.clone().filter(|_| attempt.backend != Backend::Slurm);
     // Without a thread, or with a failed flush, the run just stays unconfirmed.
     drop(std::thread::Builder::new().name("flush".into()).spawn(move || {
-        job.commit().and_then(|()| job.folder.write(DURABLE, &Durable { attempt }))
+        job.map_or(Ok(()), |job| job.commit())
+            .and_then(|()| folder.write(DURABLE, &Durable { attempt: number }))
     }));
 }
 
@@ -237,8 +291,8 @@ fn is_lost_in_crash(folder: &RunFolder, attempt: &Attempt) -> bool {
 }
 
 /// When even the journals cannot be read, the run has failed for that reason.
-fn outcome_without_journal(job: &Job, attempt: &Attempt, error: Error) -> Outcome {
-    let total = job.plan.grid.len();
+fn outcome_without_journal(led: &Led, attempt: &Attempt, error: Error) -> Outcome {
+    let total = led.plan.grid.len();
     Outcome {
         state: RunState::Failed,
         attempt: attempt.number,
@@ -253,10 +307,23 @@ fn outcome_without_journal(job: &Job, attempt: &Attempt, error: Error) -> Outcom
     }
 }
 
-fn follow(job: &Arc<Job>, lead: &Lead, cancel: &CancelToken) -> Result<Outcome> {
-    let mut monitor = Monitor::open(&job.folder)?;
+/// A leader of a cluster spends at most this share of its time on looking.
+const LOOKING: u32 = 100;
+
+/// Whether the latest attempt of a run is worked on by a cluster.
+///
+/// # Errors
+/// `run-damaged`.
+pub fn is_on_cluster(folder: &RunFolder) -> Result<bool> {
+    let latest = folder.latest_attempt();
+    Ok(latest > 0 && folder.attempt(latest)?.backend == Backend::Slurm)
+}
+
+fn follow(led: &Led, lead: &Lead, cancel: &CancelToken) -> Result<Outcome> {
+    let mut monitor = Monitor::open(&led.folder)?;
     let mut asked = false;
     let mut stopped = None;
+    let mut cancelled_outside = None;
     let worked = {
         let mut look = |monitor: &mut Monitor| -> Result<()> {
             monitor.poll()?;
@@ -266,7 +333,7 @@ fn follow(job: &Arc<Job>, lead: &Lead, cancel: &CancelToken) -> Result<Outcome> 
                     cancel.cancel();
                 }
             }
-            if !asked && job.folder.is_cancel_asked() {
+            if !asked && led.folder.is_cancel_asked() {
                 asked = true;
                 cancel.cancel();
             }
@@ -274,10 +341,11 @@ fn follow(job: &Arc<Job>, lead: &Lead, cancel: &CancelToken) -> Result<Outcome> 
         };
         match lead.attempt.backend {
             Backend::Local => {
+                let job = led.job.clone().ok_or_else(|| Error::internal("a run without arrays"))?;
                 let (done, wait) = std::sync::mpsc::channel();
                 let thread = {
                     let (job, attempt, todo, cancel) =
-                        (job.clone(), lead.attempt.clone(), lead.todo.clone(), cancel.clone());
+                        (job, lead.attempt.clone(), lead.todo.clone(), cancel.clone());
                     std::thread::spawn(move || {
                         let result = threads::run(&job, &attempt, todo.as_ref(), &cancel);
                         let _ = done.send(());
@@ -294,8 +362,8 @@ fn follow(job: &Arc<Job>, lead: &Lead, cancel: &CancelToken) -> Result<Outcome> 
             }
             Backend::Subprocess => {
                 let mut pool = Pool::new(
-                    &job.folder,
-                    &job.request,
+                    &led.folder,
+                    &led.request,
                     &lead.attempt,
                     lead.program.clone(),
                     lead.task_timeout,
@@ -314,6 +382,32 @@ fn follow(job: &Arc<Job>, lead: &Lead, cancel: &CancelToken) -> Result<Outcome> 
                     }
                 }
             }
+            Backend::Slurm => {
+                let mut leader =
+                    Leader::new(&led.folder, &led.request, led.plan.clone(), lead.attempt.clone())?;
+                let result = loop {
+                    let begun = Instant::now();
+                    look(&mut monitor)?;
+                    match leader.step(&monitor, cancel) {
+                        Ok(true) => {}
+                        Ok(false) => break Ok(()),
+                        Err(error) => break Err(error),
+                    }
+                    // Thousands of journals take a while to look at, and are looked at less often.
+                    let rest = POLL.max(begun.elapsed() * LOOKING).min(Duration::from_secs(5));
+                    if !cancel.is_cancelled() {
+                        cancel.sleep(rest);
+                    } else {
+                        std::thread::sleep(POLL);
+                    }
+                };
+                if result.is_err() {
+                    // What still waits or runs would go on without anybody who leads it.
+                    leader.give_up();
+                }
+                cancelled_outside = leader.cancelled_outside();
+                result
+            }
         }
     };
     monitor.poll()?;
@@ -330,8 +424,11 @@ fn follow(job: &Arc<Job>, lead: &Lead, cancel: &CancelToken) -> Result<Outcome> 
             error
         });
     let stopped = stopped.map(|reason| Error::new(Kind::BlocksFailed, reason));
-    let error = worked.err().or(first_failure).or(stopped);
-    let state = if counts.is_complete() && error.is_none() {
+    let outside = cancelled_outside.is_some() && counts.failed == 0;
+    let error = worked.err().or(cancelled_outside).or(first_failure).or(stopped);
+    let state = if outside && !counts.is_complete() {
+        RunState::Cancelled
+    } else if counts.is_complete() && error.is_none() {
         RunState::Succeeded
     } else if error.is_none() && cancel.is_cancelled() {
         RunState::Cancelled
@@ -375,8 +472,11 @@ pub fn state_of(folder: &RunFolder) -> Result<RunState> {
     if latest == 0 {
         return Ok(RunState::Interrupted);
     }
-    Ok(match folder.attempt(latest)?.driver.is_alive() {
-        Some(false) => RunState::Interrupted,
+    let attempt = folder.attempt(latest)?;
+    // Jobs in a cluster go on without the process that submitted them.
+    let needs_leader = attempt.backend != Backend::Slurm;
+    Ok(match attempt.driver.is_alive() {
+        Some(false) if needs_leader => RunState::Interrupted,
         _ if folder.is_cancel_asked() => RunState::Cancelling,
         _ => RunState::Running,
     })
@@ -400,6 +500,9 @@ mod tests {
             driver: ProcessId { boot, ..ProcessId::current() },
             started: 0.0,
             forced: Vec::new(),
+            slurm: None,
+            command: Vec::new(),
+            paths: Vec::new(),
         };
         let outcome = Outcome {
             state: RunState::Succeeded,

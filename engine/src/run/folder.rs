@@ -1,6 +1,7 @@
 //! The run folder: where everything about a run is kept, and how its files come to be.
 
 use super::process::ProcessId;
+use super::slurm::SlurmSettings;
 use super::{Backend, FORMAT};
 use crate::error::{Error, Kind, Result};
 use crate::grid::Region;
@@ -102,6 +103,43 @@ pub struct Attempt {
     /// Checks that were passed over, by the kind of error that they gave.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forced: Vec<Kind>,
+    /// What is asked of Slurm, on that backend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slurm: Option<SlurmSettings>,
+    /// Command line of a worker on a cluster, for whoever takes the lead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Where arrays lie now that the request names elsewhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<PathMap>,
+}
+
+/// A folder that has another name than when the run was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathMap {
+    /// Its name in the request.
+    pub old: PathBuf,
+    /// Its name now.
+    pub new: PathBuf,
+}
+
+impl std::fmt::Display for PathMap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}={}", self.old.display(), self.new.display())
+    }
+}
+
+impl std::str::FromStr for PathMap {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        let (old, new) = text
+            .split_once('=')
+            .filter(|(old, new)| !old.is_empty() && !new.is_empty())
+            .ok_or_else(|| {
+                Error::argument(format!("'{text}' maps no path")).fix("Write it as /old=/new.")
+            })?;
+        Ok(PathMap { old: old.into(), new: new.into() })
+    }
 }
 
 /// A run's folder.

@@ -130,6 +130,24 @@ impl Journal {
             .append(true)
             .open(path)
             .map_err(|error| Error::write(path, &error))?;
+        Journal::begin(file, path)
+    }
+
+    /// Starts a journal, or goes on with one whose writer is gone.
+    ///
+    /// # Errors
+    /// `write-failed` and the like.
+    pub fn go_on(path: &Path) -> Result<Self> {
+        let failed = |error: std::io::Error| Error::write(path, &error);
+        let mut file = File::options().create(true).append(true).open(path).map_err(failed)?;
+        if file.metadata().map_err(failed)?.len() > 0 {
+            // Ends a line that was torn, and makes an empty one else.
+            file.write_all(b"\n").map_err(failed)?;
+        }
+        Journal::begin(file, path)
+    }
+
+    fn begin(file: File, path: &Path) -> Result<Self> {
         let mut journal = Journal {
             file,
             path: path.to_owned(),

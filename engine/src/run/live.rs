@@ -1,11 +1,12 @@
 //! The live view of a run: what a widget is sent and what it may ask, for every front end.
 //! The messages are described in `docs/design/live-view.md`.
 
-use super::driver::{Outcome, RunState, state_of};
+use super::driver::{Outcome, RunState, is_on_cluster, state_of};
 use super::folder::{Request, RunFolder};
 use super::journal::{now, time_text};
 use super::monitor::{BlockState, Monitor};
 use super::resume::Resume;
+use super::slurm;
 use super::subprocess::tail;
 use super::{Backend, Run};
 use crate::error::{Error, Result};
@@ -48,7 +49,13 @@ impl RunView {
         if let Some(run) = self.run() {
             run.cancel();
         }
-        self.folder.ask_cancel()
+        self.folder.ask_cancel()?;
+        // Whoever leads a run on a cluster may be gone.
+        if is_on_cluster(&self.folder)? {
+            let attempt = self.folder.latest_attempt();
+            slurm::cancel(&slurm::Jobs::of(&self.folder)?.of_attempt(attempt))?;
+        }
+        Ok(())
     }
 
     /// Goes on with the run, led by this process from now on.

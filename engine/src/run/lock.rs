@@ -4,6 +4,8 @@
 //! on the output, however that ends: whoever makes a run takes it alone, then shares it with the
 //! run's workers. The file names the run, for the message that the next one gets.
 
+use super::driver::{is_on_cluster, state_of};
+use super::folder::RunFolder;
 use crate::error::{Error, Kind, Result};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
@@ -44,22 +46,17 @@ impl OutputLock {
                 if !is_at(&file, &path) {
                     continue;
                 }
+                let owner = read(&mut file);
+                if goes_on_in_cluster(&owner, folder) {
+                    return Err(locked(output, &owner));
+                }
                 file.set_len(0)
                     .and_then(|()| file.write_all(folder.to_string_lossy().as_bytes()))
                     .map_err(|error| Error::write(&path, &error))?;
                 return Ok(OutputLock { file, path });
             }
             if Instant::now() >= give_up {
-                let mut other = String::new();
-                let _ = file.rewind().and_then(|()| file.read_to_string(&mut other));
-                let run = Path::new(other.trim()).file_name().unwrap_or_default().to_string_lossy();
-                return Err(Error::new(
-                    Kind::OutputLocked,
-                    format!("'{}' is being written by run {run}", output.display()),
-                )
-                .fix(format!(
-                    "Wait for it (bp watch {run}), or stop it first (bp cancel {run})."
-                )));
+                return Err(locked(output, &read(&mut file)));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -93,6 +90,44 @@ impl OutputLock {
     /// Removes the lock's file; for the run's own process, when no worker is left.
     pub fn release(self) {
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn read(file: &mut File) -> PathBuf {
+    let mut owner = String::new();
+    let _ = file.rewind().and_then(|()| file.read_to_string(&mut owner));
+    PathBuf::from(owner.trim())
+}
+
+/// Whether a run's jobs may still write although no process holds its lock: they may all be waiting.
+fn goes_on_in_cluster(owner: &Path, asking: &Path) -> bool {
+    let active = |folder: RunFolder| {
+        Ok::<_, Error>(is_on_cluster(&folder)? && !state_of(&folder)?.is_final())
+    };
+    owner != asking && RunFolder::open(owner).and_then(active).unwrap_or(false)
+}
+
+fn locked(output: &Path, owner: &Path) -> Error {
+    let run = owner.file_name().unwrap_or_default().to_string_lossy();
+    Error::new(Kind::OutputLocked, format!("'{}' is being written by run {run}", output.display()))
+        .fix(format!("Wait for it (bp watch {run}), or stop it first (bp cancel {run})."))
+}
+
+/// The lead of a run on a cluster, which one process has at a time.
+#[derive(Debug)]
+pub struct LeadLock {
+    _file: File,
+}
+
+impl LeadLock {
+    /// Takes the lead; none if another process, or thread, has it.
+    ///
+    /// # Errors
+    /// `write-failed` and the like.
+    pub fn take(folder: &RunFolder) -> Result<Option<LeadLock>> {
+        let file = open(&folder.file("lead.lock"))?;
+        let taken = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        Ok(taken.then_some(LeadLock { _file: file }))
     }
 }
 

@@ -7,20 +7,24 @@ pub mod journal;
 pub mod language;
 pub mod live;
 pub mod lock;
+mod losses;
 pub mod monitor;
 pub mod partials;
 pub mod process;
 pub mod registry;
 mod resume;
 mod setup;
+pub mod slurm;
 mod subprocess;
+mod task;
 mod threads;
 pub mod worker;
 
-pub use driver::{Outcome, Run, RunState, state_of};
+pub use driver::{Outcome, Run, RunState, is_on_cluster, state_of};
 pub use resume::Resume;
 pub use setup::{Options, Output, PAYLOAD, Prepared, Setup, default_budget};
-pub use subprocess::{find_program, tail, work_as_process};
+pub use subprocess::{find_program, tail};
+pub use task::work_as_process;
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +51,8 @@ pub enum Backend {
     Local,
     /// In worker processes on this machine.
     Subprocess,
+    /// In job arrays on a cluster.
+    Slurm,
 }
 
 impl Backend {
@@ -55,6 +61,7 @@ impl Backend {
         match self {
             Backend::Local => "local",
             Backend::Subprocess => "subprocess",
+            Backend::Slurm => "slurm",
         }
     }
 }

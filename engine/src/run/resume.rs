@@ -1,10 +1,14 @@
 //! Going on with a run: everything that is not done, by whoever, wherever, with as many workers.
 
 use super::driver::{Lead, Outcome, RunState, lock_outputs, places, state_of};
-use super::folder::{Attempt, BlockSet, Request, RunFolder};
+use super::folder::{Attempt, BlockSet, PathMap, Request, RunFolder};
 use super::journal::{Event, parse};
+use super::lock::LeadLock;
 use super::partials::PartialReader;
 use super::process::{ProcessId, boot_id};
+use super::setup::cluster_command;
+use super::setup::default_budget;
+use super::slurm::SlurmSettings;
 use super::worker::Job;
 use super::{Backend, Run, journal};
 use crate::error::{Error, Kind, Result};
@@ -32,6 +36,10 @@ pub struct Resume {
     pub task_timeout: Option<Duration>,
     /// Tasks that each worker process gets.
     pub tasks_per_worker: Option<u64>,
+    /// What is asked of Slurm, on that backend.
+    pub slurm: Option<SlurmSettings>,
+    /// Where folders are by now that the request names elsewhere.
+    pub paths: Vec<PathMap>,
 }
 
 /// How long workers of a killed run get to notice that they are alone.
@@ -68,17 +76,23 @@ impl Resume {
             other => other,
         };
         check(same_engine(&request))?;
-        let job = Job::open(folder.clone())?;
-        check(same_inputs(&job))?;
-        let locks = lock_outputs(places(&job.outputs), folder, PATIENCE)?;
-        let todo = self.what_is_left(&job)?;
         let number = folder.latest_attempt() + 1;
         let before = match number {
             1 => None,
             _ => Some(folder.attempt(number - 1)?),
         };
+        let mut paths = self.paths.clone();
+        paths.extend(before.iter().flat_map(|before| before.paths.clone()));
+        let job = Job::open(folder.clone(), &paths)?;
+        check(same_inputs(&job))?;
+        let locks = lock_outputs(places(&job.outputs), folder, PATIENCE)?;
+        let todo = self.what_is_left(&job)?;
         let backend = self.backend.or(before.as_ref().map(|a| a.backend)).unwrap_or_default();
         let workers = self.workers.or(before.as_ref().map(|a| a.workers)).unwrap_or(1);
+        let on_cluster = backend == Backend::Slurm;
+        let slurm = on_cluster.then(|| {
+            self.slurm.clone().or(before.as_ref().and_then(|a| a.slurm.clone())).unwrap_or_default()
+        });
         let plan = &job.plan;
         let mut groups: Vec<u64> = (0..plan.grid.len())
             .filter(|&block| todo.contains(block))
@@ -90,7 +104,7 @@ impl Resume {
             number,
             backend,
             workers,
-            budget: self.checked_budget(plan, workers, backend, before.as_ref())?,
+            budget: self.checked_budget(plan, workers, backend, before.as_ref(), slurm.as_ref())?,
             tasks: divide(
                 groups.into_iter(),
                 workers.saturating_mul(self.tasks_per_worker.unwrap_or(TASKS_PER_WORKER)),
@@ -99,6 +113,13 @@ impl Resume {
             driver: ProcessId::current(),
             started: journal::now(),
             forced,
+            command: if on_cluster {
+                cluster_command(&request, &self.program)?
+            } else {
+                Vec::new()
+            },
+            slurm,
+            paths,
         };
         put_away_outcome(folder)?;
         folder.write_bytes(&format!("attempts/{number}.todo"), todo.as_bytes())?;
@@ -107,6 +128,7 @@ impl Resume {
             attempt,
             todo: Some(todo),
             locks,
+            held: if on_cluster { LeadLock::take(folder)? } else { None },
             program: self.program.clone(),
             task_timeout: self.task_timeout,
         };
@@ -119,13 +141,19 @@ impl Resume {
         workers: u64,
         backend: Backend,
         before: Option<&Attempt>,
+        slurm: Option<&SlurmSettings>,
     ) -> Result<u64> {
         if workers == 0 {
             return Err(
                 Error::argument("0 workers cannot do anything").fix("Use at least 1 worker.")
             );
         }
-        let budget = self.budget.or(before.map(|a| a.budget)).unwrap_or(plan.memory.budget);
+        // What another backend was given says nothing of this one.
+        let before = before.filter(|before| before.backend == backend);
+        let budget = match slurm {
+            Some(slurm) => slurm.memory()?.or(self.budget).unwrap_or(u64::MAX),
+            None => self.budget.or(before.map(|a| a.budget)).unwrap_or_else(default_budget),
+        };
         let total = plan.memory.total_for(workers, backend);
         if total > budget {
             return Err(Error::new(

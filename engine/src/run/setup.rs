@@ -3,7 +3,10 @@
 use super::driver::{Lead, lock_outputs, places};
 use super::folder::{ArrayRecord, Attempt, BlockSet, Code, Request, RunFolder, new_id};
 use super::journal::{now, time_text};
+use super::lock::LeadLock;
 use super::process::{ProcessId, available_memory, host_name, user_name};
+use super::slurm::SlurmSettings;
+use super::subprocess::worker_command;
 use super::worker::Job;
 use super::{Backend, FORMAT, Run, journal, registry};
 use crate::error::{Error, Result};
@@ -12,7 +15,7 @@ use crate::op::{ArrayShape, Operation, OperationSpec};
 use crate::plan::{Plan, PlanInput, TASKS_PER_WORKER, WriteUnit, auto_block_shape};
 use crate::source::zarr::{NewArray, ZarrArray};
 use crate::source::{Sink, Source, Spec};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,6 +122,8 @@ pub struct Options {
     pub task_timeout: Option<Duration>,
     /// Tasks that each worker process gets.
     pub tasks_per_worker: u64,
+    /// What is asked of Slurm, on that backend.
+    pub slurm: SlurmSettings,
 }
 
 impl Default for Options {
@@ -132,6 +137,25 @@ impl Default for Options {
             program: None,
             task_timeout: None,
             tasks_per_worker: TASKS_PER_WORKER,
+            slurm: SlurmSettings::default(),
+        }
+    }
+}
+
+impl Options {
+    /// The memory that may be used: on a cluster what a task asks for.
+    fn memory(&self) -> Result<u64> {
+        Ok(match self.backend {
+            Backend::Slurm => self.slurm.memory()?.or(self.budget).unwrap_or(u64::MAX),
+            _ => self.budget.unwrap_or_else(default_budget),
+        })
+    }
+
+    /// Where the run folder is made.
+    fn folder_root(&self) -> &Path {
+        match (&self.backend, &self.slurm.tmp_root) {
+            (Backend::Slurm, Some(root)) => root,
+            _ => &self.run_root,
         }
     }
 }
@@ -225,7 +249,7 @@ impl Setup {
             workers: self.options.workers,
             tasks_per_worker: self.options.tasks_per_worker,
             backend: self.options.backend,
-            budget: self.options.budget.unwrap_or_else(default_budget),
+            budget: self.options.memory()?,
         })?;
         if let Some(bad) = self.block_ids.iter().flatten().find(|&&id| id >= plan.grid.len()) {
             return Err(Error::argument(format!(
@@ -234,7 +258,7 @@ impl Setup {
             ))
             .fix("Block ids run from 0."));
         }
-        if self.options.backend == Backend::Subprocess && !self.is_reopenable() {
+        if self.options.backend != Backend::Local && !self.is_reopenable() {
             return Err(Error::argument(
                 "worker processes cannot reach an array in this process's memory",
             )
@@ -276,6 +300,12 @@ impl Setup {
         }
         Ok(())
     }
+}
+
+/// The command line of a worker on any node, from any folder.
+pub(super) fn cluster_command(request: &Request, program: &Option<PathBuf>) -> Result<Vec<String>> {
+    let words = worker_command(request, program.clone())?;
+    Ok(words.into_iter().map(|word| word.to_string_lossy().into_owned()).collect())
 }
 
 fn shape_of(source: &dyn Source) -> ArrayShape {
@@ -324,7 +354,7 @@ impl Prepared {
         let name = setup.operation.name().to_owned();
         let options = &setup.options;
         let folder = if setup.is_reopenable() {
-            RunFolder::create(&options.run_root, &name, &id)?
+            RunFolder::create(options.folder_root(), &name, &id)?
         } else {
             RunFolder::ephemeral(&name, &id)?
         };
@@ -391,6 +421,8 @@ impl Prepared {
             created: time_text(now()),
             code: setup.code,
         };
+        let options = &setup.options;
+        let on_cluster = options.backend == Backend::Slurm;
         let todo = setup.block_ids.as_ref().map(|ids| {
             let mut todo = BlockSet::empty(plan.grid.len());
             ids.iter().for_each(|&id| todo.insert(id));
@@ -405,6 +437,13 @@ impl Prepared {
             driver: ProcessId::current(),
             started: journal::now(),
             forced: Vec::new(),
+            slurm: on_cluster.then(|| options.slurm.clone()),
+            command: if on_cluster {
+                cluster_command(&request, &options.program)?
+            } else {
+                Vec::new()
+            },
+            paths: Vec::new(),
         };
         if let Some(payload) = &setup.payload {
             folder.write_bytes(PAYLOAD, payload)?;
@@ -428,6 +467,7 @@ impl Prepared {
             attempt,
             todo,
             locks,
+            held: if on_cluster { LeadLock::take(folder)? } else { None },
             program: setup.options.program,
             task_timeout: setup.options.task_timeout,
         };

@@ -2,21 +2,17 @@
 //! is lost. The protocol is the run folder alone, so that the same workers serve a cluster.
 
 use super::cancel::CancelToken;
-use super::folder::{Attempt, BlockSet, Request, RunFolder};
-use super::journal::{DRIVER, Event, Journal, now, parse};
+use super::folder::{Attempt, Request, RunFolder};
 use super::language;
-use super::lock::OutputLock;
-use super::process::MemoryGauge;
-use super::worker::{Job, Orders, append, commit_in_background, work};
-use crate::error::{Error, Kind, Result, RetryClass};
-use std::collections::{BTreeMap, VecDeque};
+use super::losses::{Losses, in_hand};
+use super::worker::append;
+use crate::error::{Error, Kind, Result};
+use std::collections::VecDeque;
 use std::env::var_os;
 use std::ffi::OsString;
-use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// How long a cancelled worker may take for the block in hand before it is killed.
@@ -35,8 +31,7 @@ pub struct Pool {
     waiting: VecDeque<Launch>,
     running: Vec<Running>,
     slots: usize,
-    journal: Option<Journal>,
-    losses: BTreeMap<u64, u32>,
+    losses: Losses,
     cancelled: Option<Instant>,
 }
 
@@ -82,10 +77,7 @@ impl Pool {
         program: Option<PathBuf>,
         task_timeout: Option<Duration>,
     ) -> Result<Self> {
-        let command = match &request.language {
-            Some(name) => language::find(name)?.worker(request),
-            None => vec![program.map_or_else(find_program, Ok)?.into(), "worker".into()],
-        };
+        let command = worker_command(request, program)?;
         let tasks = (0..attempt.tasks.len()).filter(|&task| !attempt.tasks[task].is_empty());
         Ok(Pool {
             command,
@@ -96,8 +88,7 @@ impl Pool {
             waiting: tasks.map(|task| Launch { task, launch: 0, fruitless: 0 }).collect(),
             running: Vec::new(),
             slots: attempt.workers as usize,
-            journal: None,
-            losses: BTreeMap::new(),
+            losses: Losses::of(folder, attempt.number, request.retries),
             cancelled: None,
         })
     }
@@ -197,29 +188,16 @@ impl Pool {
             )
             .fix("See its log in the run folder."));
         }
-        if let Some(block) = in_hand {
-            let losses = self.losses.entry(block).or_default();
-            *losses += 1;
-            let again = *losses <= self.retries;
+        if let Some((block, _)) = in_hand {
             let kind = if late { Kind::TimedOut } else { Kind::WorkerLost };
             let mut error = Error::new(kind, format!("the worker on block {block} {what}"));
             if !tail.is_empty() {
                 error.traceback = Some(format!("The end of its log:\n{tail}"));
             }
-            let event = Event::Failed { block, time: now(), seconds: 0.0, error, again };
-            self.own_journal()?.write(&event)?;
+            self.losses.note(block, error)?;
         }
         self.waiting.push_back(Launch { task: launch.task, launch: launch.launch + 1, fruitless });
         Ok(())
-    }
-
-    /// The journal of what workers could not write down themselves.
-    fn own_journal(&mut self) -> Result<&mut Journal> {
-        if self.journal.is_none() {
-            let path = self.folder.journal(DRIVER, self.attempt);
-            self.journal = Some(Journal::create(&path)?);
-        }
-        self.journal.as_mut().ok_or_else(|| Error::internal("the driver has no journal"))
     }
 }
 
@@ -232,21 +210,20 @@ impl Drop for Pool {
     }
 }
 
-fn task_name(task: usize, launch: u32) -> String {
+pub(super) fn task_name(task: usize, launch: u32) -> String {
     if launch == 0 { task.to_string() } else { format!("{task}-{launch}") }
 }
 
-/// The block that a journal says is begun and not ended.
-fn in_hand(journal: &Path) -> Option<u64> {
-    let mut in_hand = None;
-    for event in parse(&std::fs::read(journal).ok()?).0 {
-        match event {
-            Event::Start { block, .. } => in_hand = Some(block),
-            Event::Done { .. } | Event::Skipped { .. } | Event::Failed { .. } => in_hand = None,
-            _ => {}
-        }
-    }
-    in_hand
+/// The command line of a worker process; what tells it its task is appended.
+///
+/// # Errors
+/// `not-found` if there is no `bp` program; `unsupported-format` if the run needs a language that this
+/// process does not have.
+pub(super) fn worker_command(request: &Request, program: Option<PathBuf>) -> Result<Vec<OsString>> {
+    Ok(match &request.language {
+        Some(name) => language::find(name)?.worker(request),
+        None => vec![program.map_or_else(find_program, Ok)?.into(), "worker".into()],
+    })
 }
 
 /// The end of a text file.
@@ -275,123 +252,4 @@ pub fn find_program() -> Result<PathBuf> {
             Error::new(Kind::NotFound, "there is no program 'bp' for worker processes")
                 .fix("Install bioimage-rs so that bp is on the PATH, or use --backend local.")
         })
-}
-
-/// The body of `bp worker`: works on one task of a run, until it is done or the standard input ends.
-///
-/// # Errors
-/// Those of opening the run and its arrays, and of writing the journal.
-pub fn work_as_process(folder: &Path, task: usize, attempt: u32, launch: u32) -> Result<()> {
-    let cancel = CancelToken::new();
-    stop_with_parent(cancel.clone());
-    let folder = RunFolder::open(folder)?;
-    let name = task_name(task, launch);
-    let job = match Job::open(folder.clone()) {
-        Ok(job) => job,
-        // It would fail the same way again: the task's first block is said to fail of it, and the
-        // others are left for a resume.
-        Err(error) if error.kind.retry_class() == RetryClass::Deterministic => {
-            return note_refusal(&folder, attempt, task, launch, error);
-        }
-        Err(error) => return Err(error),
-    };
-    let held = job
-        .outputs
-        .iter()
-        .filter_map(|output| output.storage())
-        .map(|storage| OutputLock::join(&storage))
-        .collect::<Result<Vec<_>>>()?;
-    let plan = job.folder.attempt(attempt)?;
-    let groups = plan.tasks.get(task).ok_or_else(|| {
-        Error::argument(format!("attempt {attempt} has {} tasks, not {task}", plan.tasks.len()))
-    })?;
-    let blocks = job.plan.grid.len();
-    let todo = job.folder.todo(attempt, blocks)?;
-    let dealt_with = dealt_with(&job.folder, task, attempt, launch, blocks)?;
-    let journal = Journal::create(&job.folder.journal(&name, attempt))?;
-    let journals = [Mutex::new(journal)];
-    job.set_held_memory();
-    let finished = CancelToken::new();
-    let orders = Orders {
-        todo: todo.as_ref(),
-        dealt_with: Some(&dealt_with),
-        clean: attempt > 1 || launch > 0,
-        upcoming: None,
-        cancel: &cancel,
-        memory: &MemoryGauge::whole_process(),
-        log: job.folder.log(&name, attempt, "err"),
-    };
-    let blocks =
-        groups.iter().flat_map(|group| job.plan.ownership.blocks_of(&job.plan.grid, group));
-    let result = std::thread::scope(|scope| {
-        let committer = scope.spawn(|| commit_in_background(&job, &journals, &finished));
-        let result = work(&job, blocks, &orders, &journals[0]);
-        finished.cancel();
-        let committed = committer.join();
-        result.and(committed.unwrap_or_else(|_| Err(Error::internal("the committer panicked"))))
-    });
-    drop(held);
-    job.give_back_held_memory();
-    result
-}
-
-fn note_refusal(
-    folder: &RunFolder,
-    attempt: u32,
-    task: usize,
-    launch: u32,
-    error: Error,
-) -> Result<()> {
-    let (plan, tasks) = (folder.plan()?, folder.attempt(attempt)?.tasks);
-    let todo = folder.todo(attempt, plan.grid.len())?;
-    let dealt_with = dealt_with(folder, task, attempt, launch, plan.grid.len())?;
-    let mut blocks = tasks
-        .get(task)
-        .into_iter()
-        .flat_map(|task| task.iter().flat_map(|group| plan.ownership.blocks_of(&plan.grid, group)));
-    let open = |block: &u64| {
-        todo.as_ref().is_none_or(|todo| todo.contains(*block)) && !dealt_with.contains(*block)
-    };
-    let Some(block) = blocks.find(open) else {
-        return Err(error);
-    };
-    let mut journal = Journal::create(&folder.journal(&task_name(task, launch), attempt))?;
-    journal.start(block)?;
-    let time = now();
-    journal.write(&Event::Failed { block, time, seconds: 0.0, error, again: false })?;
-    journal.write(&Event::End { time, peak_memory: None })
-}
-
-/// Whoever started this worker holds the other end of its standard input for as long as it lives.
-fn stop_with_parent(cancel: CancelToken) {
-    std::thread::spawn(move || {
-        let mut byte = [0];
-        while matches!(std::io::stdin().read(&mut byte), Ok(n) if n > 0) {}
-        cancel.cancel();
-    });
-}
-
-/// The blocks that earlier launches of a task ended, or that were given up for killing workers.
-fn dealt_with(
-    folder: &RunFolder,
-    task: usize,
-    attempt: u32,
-    launch: u32,
-    blocks: u64,
-) -> Result<BlockSet> {
-    let mut set = BlockSet::empty(blocks);
-    let earlier = (0..launch).map(|launch| task_name(task, launch)).chain([DRIVER.to_owned()]);
-    for name in earlier {
-        let Ok(bytes) = std::fs::read(folder.journal(&name, attempt)) else { continue };
-        for event in parse(&bytes).0 {
-            if let Event::Done { block, .. }
-            | Event::Skipped { block, .. }
-            | Event::Failed { block, again: false, .. } = event
-                && block < blocks
-            {
-                set.insert(block);
-            }
-        }
-    }
-    Ok(set)
 }

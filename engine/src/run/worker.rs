@@ -1,7 +1,7 @@
 //! The worker loop, the same for every backend, and `run_block`, the only place that runs a block.
 
 use super::cancel::CancelToken;
-use super::folder::{BlockSet, Request, RunFolder};
+use super::folder::{BlockSet, PathMap, Request, RunFolder};
 use super::journal::{Event, Journal, now, time_text};
 use super::partials::PartialWriter;
 use super::process::MemoryGauge;
@@ -38,13 +38,17 @@ pub struct Job {
 }
 
 impl Job {
-    /// Opens the run in a folder and all its arrays.
+    /// Opens the run in a folder and all its arrays, where they lie by now.
     ///
     /// # Errors
     /// Those of opening the arrays; `run-damaged`; `invalid-argument` where an array lived in the
     /// memory of another process.
-    pub fn open(folder: RunFolder) -> Result<Job> {
-        let request = folder.request()?;
+    pub fn open(folder: RunFolder, paths: &[PathMap]) -> Result<Job> {
+        let mut request = folder.request()?;
+        let arrays = request.inputs.iter_mut().chain(&mut request.outputs).chain(&mut request.mask);
+        for spec in arrays.filter_map(|record| record.spec.as_mut()) {
+            *spec = spec.moved(paths)?;
+        }
         let plan = folder.plan()?;
         let gone = || {
             Error::argument(format!(

@@ -24,6 +24,7 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::grid::Region;
+use crate::run::folder::PathMap;
 use crate::run::language;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -244,7 +245,51 @@ pub enum Spec {
     },
 }
 
+fn move_paths(value: &mut serde_json::Value, paths: &[PathMap]) {
+    use serde_json::Value;
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(|value| move_paths(value, paths)),
+        Value::Object(fields) => {
+            // What only a language can open, it opens by the same map.
+            if fields.get("format").is_some_and(|format| format == "foreign")
+                && let Some(Value::Object(own)) = fields.get_mut("value")
+            {
+                own.insert("paths".to_owned(), serde_json::json!(paths));
+                return;
+            }
+            for (name, value) in fields {
+                match value {
+                    Value::String(path) if name == "path" => {
+                        let moved = paths.iter().find_map(|map| {
+                            Some(map.new.join(Path::new(&*path).strip_prefix(&map.old).ok()?))
+                        });
+                        if let Some(moved) = moved {
+                            *path = moved.to_string_lossy().into_owned();
+                        }
+                    }
+                    _ => move_paths(value, paths),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 impl Spec {
+    /// The same array where folders have other names by now.
+    ///
+    /// # Errors
+    /// `internal` where what results is no spec.
+    pub fn moved(&self, paths: &[PathMap]) -> Result<Spec> {
+        if paths.is_empty() {
+            return Ok(self.clone());
+        }
+        let failed = |error: serde_json::Error| Error::internal(format!("a moved spec: {error}"));
+        let mut value = serde_json::to_value(self).map_err(failed)?;
+        move_paths(&mut value, paths);
+        serde_json::from_value(value).map_err(failed)
+    }
+
     /// The path as a user writes it.
     pub fn display(&self) -> String {
         match self {

@@ -381,6 +381,7 @@ class Runner:
             "task_timeout": config.task_timeout,
             "tasks_per_worker": config.tasks_per_worker,
             "run_root": config.tmp_root,
+            "slurm": None,
         }
 
     def _payload(

@@ -1,0 +1,16 @@
+//! The cluster backend: a job array of `bp worker` tasks, led by whoever watches.
+//!
+//! Workers and leader meet in the run folder alone, as with worker processes. What Slurm says of a
+//! task counts only where its sentinels say nothing.
+
+mod client;
+mod jobs;
+mod leader;
+mod limits;
+mod script;
+mod settings;
+mod state;
+
+pub use jobs::{Jobs, Submission, cancel};
+pub use leader::{Leader, SCHEDULE, Schedule, Scheduled};
+pub use settings::{SlurmSettings, parse_memory, parse_time};

@@ -1,0 +1,196 @@
+//! The body of a worker process: one task of a run, on this machine or on a node of a cluster.
+
+use super::Backend;
+use super::cancel::CancelToken;
+use super::folder::{Attempt, BlockSet, RunFolder};
+use super::journal::{DRIVER, Event, Journal, now, parse};
+use super::lock::OutputLock;
+use super::process::MemoryGauge;
+use super::subprocess::task_name;
+use super::worker::{Job, Orders, commit_in_background, work};
+use crate::error::{Error, Result, RetryClass};
+use std::io::Read;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// How often a worker on a cluster looks whether its run was cancelled.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Works on one task of a run. With the number of its launch the worker stops when its standard input
+/// ends; without one, as on a cluster, when the run is cancelled.
+///
+/// # Errors
+/// Those of opening the run and its arrays, and of writing the journal.
+pub fn work_as_process(
+    folder: &Path,
+    task: usize,
+    attempt: u32,
+    launch: Option<u32>,
+) -> Result<()> {
+    let cancel = CancelToken::new();
+    let folder = RunFolder::open(folder)?;
+    let plan = folder.attempt(attempt)?;
+    let (launch, journal) = match launch {
+        Some(launch) => {
+            stop_with_parent(cancel.clone());
+            (launch, Journal::create(&folder.journal(&task_name(task, launch), attempt))?)
+        }
+        None => {
+            stop_when_asked(folder.clone(), cancel.clone());
+            next_launch(&folder, task, attempt)?
+        }
+    };
+    let name = task_name(task, launch);
+    if plan.backend == Backend::Slurm {
+        adopt_logs(&folder, &name, attempt);
+    }
+    let job = match Job::open(folder.clone(), &plan.paths) {
+        Ok(job) => job,
+        // It would fail the same way again: the task's first block is said to fail of it, and the
+        // others are left for a resume.
+        Err(error) if error.kind.retry_class() == RetryClass::Deterministic => {
+            return note_refusal(&folder, &plan, task, launch, journal, error);
+        }
+        Err(error) => return Err(error),
+    };
+    let held = job
+        .outputs
+        .iter()
+        .filter_map(|output| output.storage())
+        .map(|storage| OutputLock::join(&storage))
+        .collect::<Result<Vec<_>>>()?;
+    let groups = plan.tasks.get(task).ok_or_else(|| {
+        Error::argument(format!("attempt {attempt} has {} tasks, not {task}", plan.tasks.len()))
+    })?;
+    let blocks = job.plan.grid.len();
+    let todo = job.folder.todo(attempt, blocks)?;
+    let dealt_with = dealt_with(&job.folder, task, attempt, launch, blocks)?;
+    let journals = [Mutex::new(journal)];
+    job.set_held_memory();
+    let finished = CancelToken::new();
+    let orders = Orders {
+        todo: todo.as_ref(),
+        dealt_with: Some(&dealt_with),
+        clean: attempt > 1 || launch > 0,
+        upcoming: None,
+        cancel: &cancel,
+        memory: &MemoryGauge::whole_process(),
+        log: job.folder.log(&name, attempt, "err"),
+    };
+    let blocks =
+        groups.iter().flat_map(|group| job.plan.ownership.blocks_of(&job.plan.grid, group));
+    let result = std::thread::scope(|scope| {
+        let committer = scope.spawn(|| commit_in_background(&job, &journals, &finished));
+        let result = work(&job, blocks, &orders, &journals[0]);
+        finished.cancel();
+        let committed = committer.join();
+        result.and(committed.unwrap_or_else(|_| Err(Error::internal("the committer panicked"))))
+    });
+    if plan.backend == Backend::Slurm {
+        // The leader, on another machine, cannot flush what this one holds back.
+        job.commit()?;
+    }
+    drop(held);
+    job.give_back_held_memory();
+    result
+}
+
+/// Claims the first launch of a task that nobody has: the scheduler may start a task again by itself.
+fn next_launch(folder: &RunFolder, task: usize, attempt: u32) -> Result<(u32, Journal)> {
+    for launch in 0.. {
+        let path = folder.journal(&task_name(task, launch), attempt);
+        if path.exists() {
+            continue;
+        }
+        match Journal::create(&path) {
+            Ok(journal) => return Ok((launch, journal)),
+            Err(error) if !path.exists() => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Err(Error::internal("every launch is taken"))
+}
+
+/// The log of a launch is what Slurm writes for its task.
+fn adopt_logs(folder: &RunFolder, name: &str, attempt: u32) {
+    let of = |name| std::env::var(name).ok();
+    let (Some(job), Some(index)) = (of("SLURM_ARRAY_JOB_ID"), of("SLURM_ARRAY_TASK_ID")) else {
+        return;
+    };
+    for stream in ["out", "err"] {
+        // A file system without links only makes logs harder to find.
+        let _ = std::os::unix::fs::symlink(
+            format!("slurm-{job}_{index}.{stream}"),
+            folder.log(name, attempt, stream),
+        );
+    }
+}
+
+fn note_refusal(
+    folder: &RunFolder,
+    attempt: &Attempt,
+    task: usize,
+    launch: u32,
+    mut journal: Journal,
+    error: Error,
+) -> Result<()> {
+    let plan = folder.plan()?;
+    let todo = folder.todo(attempt.number, plan.grid.len())?;
+    let dealt_with = dealt_with(folder, task, attempt.number, launch, plan.grid.len())?;
+    let groups = attempt.tasks.get(task).into_iter().flat_map(|task| task.iter());
+    let mut blocks = groups.flat_map(|group| plan.ownership.blocks_of(&plan.grid, group));
+    let open = |block: &u64| {
+        todo.as_ref().is_none_or(|todo| todo.contains(*block)) && !dealt_with.contains(*block)
+    };
+    let Some(block) = blocks.find(open) else {
+        return Err(error);
+    };
+    journal.start(block)?;
+    let time = now();
+    journal.write(&Event::Failed { block, time, seconds: 0.0, error, again: false })?;
+    journal.write(&Event::End { time, peak_memory: None })
+}
+
+/// Whoever started this worker holds the other end of its standard input for as long as it lives.
+fn stop_with_parent(cancel: CancelToken) {
+    std::thread::spawn(move || {
+        let mut byte = [0];
+        while matches!(std::io::stdin().read(&mut byte), Ok(n) if n > 0) {}
+        cancel.cancel();
+    });
+}
+
+fn stop_when_asked(folder: RunFolder, cancel: CancelToken) {
+    std::thread::spawn(move || {
+        while !folder.is_cancel_asked() {
+            std::thread::sleep(LOOK);
+        }
+        cancel.cancel();
+    });
+}
+
+/// The blocks that earlier launches of a task ended, or that were given up for killing workers.
+fn dealt_with(
+    folder: &RunFolder,
+    task: usize,
+    attempt: u32,
+    launch: u32,
+    blocks: u64,
+) -> Result<BlockSet> {
+    let mut set = BlockSet::empty(blocks);
+    let earlier = (0..launch).map(|launch| task_name(task, launch)).chain([DRIVER.to_owned()]);
+    for name in earlier {
+        let Ok(bytes) = std::fs::read(folder.journal(&name, attempt)) else { continue };
+        for event in parse(&bytes).0 {
+            if let Event::Done { block, .. }
+            | Event::Skipped { block, .. }
+            | Event::Failed { block, again: false, .. } = event
+                && block < blocks
+            {
+                set.insert(block);
+            }
+        }
+    }
+    Ok(set)
+}
