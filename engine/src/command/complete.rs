@@ -223,8 +223,8 @@ mod tests {
     fn verbs_options_and_values_are_offered_where_they_may_stand() {
         assert_eq!(texts("co"), ["copy", "config"]);
         assert_eq!(texts("copy a b --ch"), ["--chunks"]);
-        assert_eq!(texts("copy a b --backend s"), ["subprocess"]);
-        assert_eq!(texts("copy a b --backend=s"), ["subprocess"]);
+        assert_eq!(texts("copy a b --backend s"), ["subprocess", "slurm"]);
+        assert_eq!(texts("copy a b --backend=sl"), ["slurm"]);
         assert_eq!(texts("runs g"), ["gc"]);
         assert_eq!(texts("config wo"), ["workers="]);
         assert!(texts("copy a b --chunks ").is_empty());

@@ -438,10 +438,13 @@ fn plan_value(args: &CopyArgs, config: &Config, prepared: &Prepared, note: &str)
         format!("tasks    {} for {workers} worker(s), {}", plan.tasks.len(), backend.as_str()),
         format!("writes   {units} group(s) of blocks that share no chunk or shard"),
         format!(
-            "memory   {} ({} a block), budget {}",
+            "memory   {} ({} a block), {}",
             bytes_text(memory.total),
             bytes_text(memory.per_block),
-            bytes_text(memory.budget)
+            match memory.budget {
+                u64::MAX => "as much as the cluster gives a task".to_owned(),
+                budget => format!("budget {}", bytes_text(budget)),
+            }
         ),
         format!(
             "bytes    {} to read, {} to write before compression",

@@ -7,7 +7,7 @@ use super::journal::{now, time_text};
 use super::monitor::{BlockState, Monitor};
 use super::resume::Resume;
 use super::slurm;
-use super::subprocess::tail;
+use super::subprocess::{launch_of, tail, task_name};
 use super::{Backend, Run};
 use crate::error::{Error, Result};
 use crate::grid::{ravel, unravel};
@@ -93,6 +93,8 @@ pub struct Tick {
 
 /// Above so many blocks, a cell stands for several.
 const MAX_CELLS: u64 = 100_000;
+/// So many workers are listed.
+const MAX_WORKERS: usize = 1000;
 /// So many failures are listed.
 const MAX_FAILURES: usize = 100;
 
@@ -341,20 +343,7 @@ impl LiveView {
                 })
             })
             .collect();
-        let workers: Vec<Value> = self
-            .monitor
-            .workers()
-            .iter()
-            .map(|(task, worker)| {
-                let state = match (worker.ended, state.is_final()) {
-                    (true, _) => "done",
-                    (false, true) => "lost",
-                    (false, false) if worker.block.is_some() => "running",
-                    (false, false) => "waiting",
-                };
-                json!({ "task": task, "state": state, "block": worker.block, "reason": null })
-            })
-            .collect();
+        let workers = self.workers(state, attempt.backend);
         let memory = &self.plan.memory;
         Ok(json!({
             "state": state,
@@ -370,7 +359,7 @@ impl LiveView {
             "bytes_written": written,
             "memory": {
                 "projected": memory.total_for(attempt.workers, attempt.backend),
-                "budget": attempt.budget,
+                "budget": (attempt.budget < u64::MAX).then_some(attempt.budget),
                 "peak": self.monitor.peak_memory(),
             },
             "workers": workers,
@@ -378,6 +367,44 @@ impl LiveView {
             "failures_total": self.monitor.failures().len(),
             "message": self.message(state, outcome),
         }))
+    }
+
+    /// Who works, and on a cluster also what waits there and why.
+    fn workers(&self, run: RunState, backend: Backend) -> Vec<Value> {
+        let schedule: slurm::Schedule = match backend {
+            Backend::Slurm if !run.is_final() => {
+                self.view.folder.read(slurm::SCHEDULE).unwrap_or_default()
+            }
+            _ => slurm::Schedule::default(),
+        };
+        let workers = self.monitor.workers();
+        let mut rows: Vec<Value> = workers
+            .iter()
+            .map(|(name, worker)| {
+                let task = launch_of(name);
+                let superseded = task.is_some_and(|(task, launch)| {
+                    workers.contains_key(&task_name(task, launch + 1))
+                });
+                let state = match (worker.ended, superseded || run.is_final()) {
+                    (true, _) => "done",
+                    (false, true) => "lost",
+                    (false, false) if worker.block.is_some() => "running",
+                    (false, false) => "waiting",
+                };
+                let scheduled = task.and_then(|(task, _)| schedule.tasks.get(&task));
+                let reason =
+                    scheduled.filter(|_| !superseded && !worker.ended).map(|it| &it.reason);
+                json!({ "task": name, "state": state, "block": worker.block, "reason": reason })
+            })
+            .collect();
+        let begun = |task: &usize| workers.contains_key(&task_name(*task, 0));
+        let waiting = schedule.tasks.iter().filter(|(task, _)| !begun(task));
+        rows.extend(waiting.map(|(task, scheduled)| {
+            let reason = &scheduled.reason;
+            json!({ "task": task.to_string(), "state": "waiting", "block": null, "reason": reason })
+        }));
+        rows.truncate(MAX_WORKERS);
+        rows
     }
 
     fn message(&self, state: RunState, outcome: Option<Outcome>) -> Option<String> {

@@ -214,6 +214,12 @@ pub(super) fn task_name(task: usize, launch: u32) -> String {
     if launch == 0 { task.to_string() } else { format!("{task}-{launch}") }
 }
 
+/// Task and launch of a journal's name: `3`, `3-1`.
+pub(super) fn launch_of(name: &str) -> Option<(usize, u32)> {
+    let (task, launch) = name.split_once('-').unwrap_or((name, "0"));
+    Some((task.parse().ok()?, launch.parse().ok()?))
+}
+
 /// The command line of a worker process; what tells it its task is appended.
 ///
 /// # Errors

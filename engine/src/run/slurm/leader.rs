@@ -14,7 +14,7 @@ use crate::run::folder::{Attempt, BlockSet, Request, RunFolder};
 use crate::run::journal::Event;
 use crate::run::losses::{Losses, in_hand};
 use crate::run::monitor::{BlockState, Monitor};
-use crate::run::subprocess::{tail, task_name};
+use crate::run::subprocess::{launch_of, tail, task_name};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -178,7 +178,11 @@ impl Leader {
             self.ask_at = Instant::now() + poll;
         }
         self.submit()?;
-        Ok(self.tasks.iter().any(|task| !matches!(task.phase, Phase::Ended)))
+        let goes_on = self.tasks.iter().any(|task| !matches!(task.phase, Phase::Ended));
+        if !goes_on {
+            self.show(BTreeMap::new())?;
+        }
+        Ok(goes_on)
     }
 
     /// Takes back what was submitted.
@@ -633,10 +637,4 @@ fn jobs_of(ids: impl Iterator<Item = TaskId>) -> Vec<u64> {
     jobs.sort_unstable();
     jobs.dedup();
     jobs
-}
-
-/// Task and launch of a journal's name: `3`, `3-1`.
-fn launch_of(name: &str) -> Option<(usize, u32)> {
-    let (task, launch) = name.split_once('-').unwrap_or((name, "0"));
-    Some((task.parse().ok()?, launch.parse().ok()?))
 }
