@@ -220,6 +220,11 @@ impl Outcome {
             .fix(format!("bp resume {id} finishes the rest."))),
             _ => {
                 let first = self.error.as_ref();
+                if let Some(error) = first.filter(|_| self.failed_blocks.is_empty()) {
+                    let mut error = error.clone();
+                    error.message = format!("run {id} failed: {}", error.message);
+                    return Err(error);
+                }
                 let message = match self.failed_blocks.len() {
                     0 => format!("run {id} failed"),
                     n => {

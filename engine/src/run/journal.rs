@@ -5,7 +5,7 @@ use crate::op::Traffic;
 use crate::run::process::ProcessId;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -139,9 +139,14 @@ impl Journal {
     /// `write-failed` and the like.
     pub fn go_on(path: &Path) -> Result<Self> {
         let failed = |error: std::io::Error| Error::write(path, &error);
-        let mut file = File::options().create(true).append(true).open(path).map_err(failed)?;
-        if file.metadata().map_err(failed)?.len() > 0 {
-            // Ends a line that was torn, and makes an empty one else.
+        let mut file =
+            File::options().read(true).create(true).append(true).open(path).map_err(failed)?;
+        let mut last = [b'\n'];
+        if file.seek(SeekFrom::End(-1)).is_ok() {
+            file.read_exact(&mut last).map_err(failed)?;
+        }
+        if last != *b"\n" {
+            // A torn line must not swallow the next one.
             file.write_all(b"\n").map_err(failed)?;
         }
         Journal::begin(file, path)
@@ -303,6 +308,20 @@ mod tests {
             assert_eq!(quick(&line), Some(event));
             assert_eq!(quick(&line[..line.len() - 1]), None);
         }
+    }
+
+    #[test]
+    fn a_leader_goes_on_behind_a_torn_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("driver.1.jsonl");
+        let lines = || std::fs::read_to_string(&path).unwrap().lines().count();
+        Journal::go_on(&path).unwrap();
+        Journal::go_on(&path).unwrap();
+        assert_eq!(lines(), 2);
+        let torn = std::fs::read_to_string(&path).unwrap() + "{\"event\":\"fai";
+        std::fs::write(&path, torn).unwrap();
+        Journal::go_on(&path).unwrap().start(3).unwrap();
+        assert_eq!((lines(), parse(&std::fs::read(&path).unwrap()).0.count()), (5, 4));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::plan::{Plan, bytes_text};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A run as a front end holds it: its folder, and the run itself if this process leads it.
 #[derive(Clone)]
@@ -95,6 +95,8 @@ pub struct Tick {
 const MAX_CELLS: u64 = 100_000;
 /// So many workers are listed.
 const MAX_WORKERS: usize = 1000;
+/// A view spends at most this share of its time on looking.
+const LOOKING: u32 = 100;
 /// So many failures are listed.
 const MAX_FAILURES: usize = 100;
 
@@ -109,6 +111,7 @@ pub struct LiveView {
     last_status: Value,
     program: Option<PathBuf>,
     looked: Instant,
+    cost: Duration,
 }
 
 impl LiveView {
@@ -130,6 +133,7 @@ impl LiveView {
             last_status: Value::Null,
             program,
             looked: Instant::now(),
+            cost: Duration::ZERO,
         })
     }
 
@@ -143,9 +147,19 @@ impl LiveView {
     /// # Errors
     /// `read-failed` and the like.
     pub fn poll(&mut self) -> Result<Tick> {
-        self.looked = Instant::now();
         // The state first: what is final then stays so, and its journals are complete.
         let state = state_of(&self.view.folder)?;
+        // Thousands of journals take a while to look at, and are looked at less often.
+        if !state.is_final() && self.looked.elapsed() < self.cost * LOOKING {
+            return Ok(Tick::default());
+        }
+        let begun = Instant::now();
+        let tick = self.look(state)?;
+        (self.looked, self.cost) = (Instant::now(), begun.elapsed());
+        Ok(tick)
+    }
+
+    fn look(&mut self, state: RunState) -> Result<Tick> {
         self.monitor.poll()?;
         if state.is_final() {
             self.monitor.settle();

@@ -241,12 +241,12 @@ impl Monitor {
         let mut files_in_order: Vec<_> = files.iter_mut().filter(|(_, file)| !file.ended).collect();
         files_in_order.sort_by_key(|(_, file)| file.task == DRIVER);
         let result = files_in_order.into_iter().try_for_each(|(path, file)| {
-            let mut stored =
-                std::fs::File::open(path).map_err(|error| Error::read(path, &error))?;
-            let length = stored.metadata().map_err(|error| Error::read(path, &error))?.len();
+            let length = path.metadata().map_err(|error| Error::read(path, &error))?.len();
             if length <= file.offset {
                 return Ok(());
             }
+            let mut stored =
+                std::fs::File::open(path).map_err(|error| Error::read(path, &error))?;
             let mut bytes = Vec::with_capacity((length - file.offset) as usize);
             stored
                 .seek(SeekFrom::Start(file.offset))

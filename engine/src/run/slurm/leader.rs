@@ -28,6 +28,8 @@ const GRACE: Duration = Duration::from_secs(5);
 const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// How long cancelled jobs are waited for.
 const CANCELLING: Duration = Duration::from_secs(60);
+/// How long a controller that does not take jobs is asked again.
+const PATIENCE: Duration = Duration::from_secs(900);
 /// A node is left out after so many failures.
 const STRIKES: u32 = 2;
 
@@ -93,6 +95,8 @@ pub struct Leader {
     queued: BTreeMap<TaskId, Queued>,
     schedule: Schedule,
     ask_at: Instant,
+    submit_at: Instant,
+    refused: Option<Instant>,
     cancelled: Option<Instant>,
     cancelled_outside: Vec<usize>,
     /// Journals whose worker has been seen to end.
@@ -116,7 +120,8 @@ impl Leader {
             format!("{}-{}", request.operation.name.replace(char::is_whitespace, "_"), request.id);
         let adopted = !jobs.of_attempt(attempt.number).is_empty();
         if adopted {
-            cancel_unrecorded(&name, &jobs.of_attempt(attempt.number))?;
+            // A controller that does not answer now knows of such jobs in the rarest of cases.
+            let _ = cancel_unrecorded(&name, &jobs.of_attempt(attempt.number));
         }
         let new_task = |task: &crate::plan::Task| Task {
             phase: if task.is_empty() { Phase::Ended } else { Phase::Waiting },
@@ -151,6 +156,8 @@ impl Leader {
             queued: BTreeMap::new(),
             schedule: Schedule::default(),
             ask_at: Instant::now() + if adopted { Duration::ZERO } else { FIRST_LOOK },
+            submit_at: Instant::now(),
+            refused: None,
             cancelled: None,
             cancelled_outside: Vec::new(),
             ended: HashMap::new(),
@@ -177,7 +184,7 @@ impl Leader {
             let poll = Duration::from_secs_f64(self.settings.poll_interval.clamp(0.2, 3600.0));
             self.ask_at = Instant::now() + poll;
         }
-        self.submit()?;
+        self.submit_patiently()?;
         let goes_on = self.tasks.iter().any(|task| !matches!(task.phase, Phase::Ended));
         if !goes_on {
             self.show(BTreeMap::new())?;
@@ -570,6 +577,27 @@ impl Leader {
         Ok(after > before)
     }
 
+    /// Submits the tasks that wait. Once the run is going, a controller that is being restarted does not
+    /// end it.
+    fn submit_patiently(&mut self) -> Result<()> {
+        if self.submit_at > Instant::now() {
+            return Ok(());
+        }
+        let Err(error) = self.submit() else {
+            self.refused = None;
+            return Ok(());
+        };
+        let recorded = self.jobs.of_attempt(self.attempt.number);
+        let since = *self.refused.get_or_insert_with(Instant::now);
+        if recorded.is_empty() || !is_passing(&error) || since.elapsed() > PATIENCE {
+            return Err(error);
+        }
+        // It may have taken the job and lost its answer.
+        let _ = cancel_unrecorded(&self.name, &recorded);
+        self.submit_at = Instant::now() + FIRST_LOOK;
+        Ok(())
+    }
+
     /// Submits the tasks that wait, in as few job arrays as what they ask for allows.
     fn submit(&mut self) -> Result<()> {
         let mut groups: BTreeMap<(Option<u64>, Option<Duration>), Vec<usize>> = BTreeMap::new();
@@ -625,6 +653,14 @@ impl Leader {
 fn out_of_memory(number: usize, asked: String) -> Error {
     Error::new(Kind::OutOfMemory, format!("task {number} ran out of its memory{asked}"))
         .fix("Ask for more with --mem, or use a smaller --block-shape.")
+}
+
+/// Whether a controller may take a job later that it did not take now.
+fn is_passing(error: &Error) -> bool {
+    let words =
+        ["unable to contact", "timed out", "connection refused", "temporarily", "did not answer"];
+    let message = error.message.to_ascii_lowercase();
+    words.iter().any(|word| message.contains(word))
 }
 
 /// A scheduler that cannot be reached now is asked again, and every worker sees the `cancel` file.
