@@ -283,6 +283,10 @@ pub fn exit_status(kind: Kind) -> u8 {
         | Kind::WorkerLost
         | Kind::TimedOut
         | Kind::OutOfMemory
+        | Kind::TimeLimit
+        | Kind::NodeFailed
+        | Kind::Preempted
+        | Kind::SchedulerFailed
         | Kind::Foreign
         | Kind::Internal => 1,
         _ => 2,
