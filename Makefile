@@ -5,7 +5,7 @@
 demo: ## run the quickstart notebooks with their own kernels and picture the live view: demo-output/
 	scripts/demo
 
-test: ## run every test: Rust, widgets, Python, wheel, browser, notebooks, parity, faults
+test: ## run every test: Rust, widgets, Python, wheel, browser, notebooks, parity, faults, Slurm
 	scripts/test
 
 lab: ## open JupyterLab on the notebooks, both kernels installed

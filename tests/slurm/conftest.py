@@ -1,0 +1,38 @@
+"""A cluster for all tests of this folder, as new for each of them."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from slurm.testbed import Cluster, UnableError
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """One cluster for the session: its start takes seconds."""
+    # Not in pytest's folders, which make paths too long for sockets.
+    folder = Path(tempfile.mkdtemp(prefix="bioimage-rs-slurm-"))
+    try:
+        with Cluster(folder) as running, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SLURM_CONF", str(running.config))
+            yield running
+    except UnableError as reason:
+        pytest.skip(f"no Slurm: {reason}")
+
+
+@pytest.fixture(autouse=True)
+def _tidy(cluster: Cluster) -> Iterator[None]:
+    """Fail a test that leaves jobs behind; the next one finds none, and all nodes up."""
+    yield
+    left = cluster.queue()
+    cluster.repair()
+    assert left == [], "the test left jobs in the queue"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home: runs and settings of this test alone; `Bp(home)` is its user of `bp`."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path
