@@ -15,7 +15,6 @@ CONTROL = Path(__file__).with_name("cluster")
 _SETTINGS = {
     "SLURM_TEST_CPUS": "4",
     "SLURM_TEST_MEMORY": "4096",
-    "SLURM_TEST_MAX_ARRAY": "40",
     "SLURM_TEST_SLURMD_TIMEOUT": "5",
     "SLURM_TEST_KILL_WAIT": "1",
 }
@@ -44,10 +43,11 @@ class Cluster:
     Processes find it by `SLURM_CONF` = `config` in their environment.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, max_array: int = 40) -> None:
         self.config = folder / "slurm.conf"
         self._environment = os.environ | {
             **_SETTINGS,
+            "SLURM_TEST_MAX_ARRAY": str(max_array),
             "SLURM_TEST_DIR": str(folder),
             "SLURM_TEST_PORT": str(_free_ports()),
         }
