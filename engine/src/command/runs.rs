@@ -6,11 +6,13 @@ use super::table::{Table, duration_text};
 use super::{Host, Reply, RunView, Value, copy, detach};
 use crate::config::{Config, parse_bytes};
 use crate::error::{Error, Kind, Result};
+use crate::plan::bytes_text;
 use crate::run::folder::PathMap;
 use crate::run::folder::{Code, RunFolder};
 use crate::run::live::LiveView;
 use crate::run::monitor::Monitor;
 use crate::run::registry::{self, RunSummary};
+use crate::run::slurm::{Efficiency, Usage};
 use crate::run::{Backend, Outcome, Resume, Run, RunState, is_on_cluster, state_of, tail};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -218,7 +220,31 @@ pub fn status(args: &RunArgs) -> Result<Reply> {
             part("message")
         );
     }
+    // A machine without Slurm can show the rest.
+    if let Ok(Some(efficiency)) = Efficiency::measure(&folder) {
+        text += &format!("\n{}", efficiency_text(&efficiency));
+        json["efficiency"] = json!(efficiency);
+    }
     Ok(Reply::Value(Value { text, html: Some(live.html()), json }))
+}
+
+fn efficiency_text(efficiency: &Efficiency) -> String {
+    let Efficiency { tasks, memory, cpus, time, suggested, .. } = efficiency;
+    let bytes = |bytes: f64| bytes_text(bytes as u64);
+    let of = |usage: &Usage, text: &dyn Fn(f64) -> String| {
+        let (median, max) = (text(usage.used.median), text(usage.used.max));
+        let asked = usage.requested.max;
+        let asked = if asked > 0.0 { format!(" of {}", text(asked)) } else { String::new() };
+        format!("{median} (median), {max} (most){asked}")
+    };
+    let mut text = format!("used in Slurm by {tasks} task(s):");
+    if memory.used.max > 0.0 {
+        text += &format!("\n  memory {}", of(memory, &bytes));
+    }
+    text += &format!("\n  cpus   {}", of(cpus, &|cpus| format!("{cpus:.1}")));
+    text += &format!("\n  time   {}", of(time, &duration_text));
+    let mem = suggested.mem.as_ref().map_or(String::new(), |mem| format!("--mem {mem} "));
+    text + &format!("\n  next time: {mem}--time {} --cpus {}", suggested.time, suggested.cpus)
 }
 
 /// How often a watched run is looked at.

@@ -8,7 +8,7 @@ use super::partials::PartialReader;
 use super::process::{ProcessId, boot_id};
 use super::setup::cluster_command;
 use super::setup::default_budget;
-use super::slurm::SlurmSettings;
+use super::slurm::{self, SlurmSettings};
 use super::worker::Job;
 use super::{Backend, Run, journal};
 use crate::error::{Error, Kind, Result};
@@ -50,7 +50,7 @@ impl Resume {
     ///
     /// # Errors
     /// `run-active`, `run-changed`, `run-damaged`, `output-locked`; `invalid-argument` if nothing is
-    /// left to do.
+    /// left to do, or Slurm has not what is asked of it; `scheduler-failed` if it does not answer.
     pub fn start(&self, folder: &RunFolder) -> Result<Run> {
         let state = state_of(folder)?;
         let request = folder.request()?;
@@ -81,18 +81,19 @@ impl Resume {
             1 => None,
             _ => Some(folder.attempt(number - 1)?),
         };
+        let backend = self.backend.or(before.as_ref().map(|a| a.backend)).unwrap_or_default();
+        let on_cluster = backend == Backend::Slurm;
+        let slurm = on_cluster.then(|| {
+            self.slurm.clone().or(before.as_ref().and_then(|a| a.slurm.clone())).unwrap_or_default()
+        });
+        slurm.as_ref().map_or(Ok(()), slurm::validate)?;
         let mut paths = self.paths.clone();
         paths.extend(before.iter().flat_map(|before| before.paths.clone()));
         let job = Job::open(folder.clone(), &paths)?;
         check(same_inputs(&job))?;
         let locks = lock_outputs(places(&job.outputs), folder, PATIENCE)?;
         let todo = self.what_is_left(&job)?;
-        let backend = self.backend.or(before.as_ref().map(|a| a.backend)).unwrap_or_default();
         let workers = self.workers.or(before.as_ref().map(|a| a.workers)).unwrap_or(1);
-        let on_cluster = backend == Backend::Slurm;
-        let slurm = on_cluster.then(|| {
-            self.slurm.clone().or(before.as_ref().and_then(|a| a.slurm.clone())).unwrap_or_default()
-        });
         let plan = &job.plan;
         let mut groups: Vec<u64> = (0..plan.grid.len())
             .filter(|&block| todo.contains(block))

@@ -5,7 +5,7 @@ use super::folder::{ArrayRecord, Attempt, BlockSet, Code, Request, RunFolder, ne
 use super::journal::{now, time_text};
 use super::lock::LeadLock;
 use super::process::{ProcessId, available_memory, host_name, user_name};
-use super::slurm::SlurmSettings;
+use super::slurm::{self, SlurmSettings};
 use super::subprocess::worker_command;
 use super::worker::Job;
 use super::{Backend, FORMAT, Run, journal, registry};
@@ -185,7 +185,7 @@ impl Setup {
     ///
     /// # Errors
     /// Every refusal: `shape-mismatch`, `dtype-mismatch`, `unsafe-block-shape`, `memory-budget`,
-    /// `invalid-argument`.
+    /// `invalid-argument`; `scheduler-failed` where Slurm is to be used and does not answer.
     pub fn prepare(self) -> Result<Prepared> {
         let inputs: Vec<ArrayShape> = self.inputs.iter().map(|input| shape_of(&**input)).collect();
         let outputs: Vec<ArrayShape> = self.outputs.iter().map(Output::shape).collect();
@@ -263,6 +263,9 @@ impl Setup {
                 "worker processes cannot reach an array in this process's memory",
             )
             .fix("Use file-backed arrays (zarr), or the local backend."));
+        }
+        if self.options.backend == Backend::Slurm {
+            slurm::validate(&self.options.slurm)?;
         }
         Ok(Prepared { setup: self, plan, block_shape, domain })
     }

@@ -1,6 +1,7 @@
 //! Slurm's own programs: called, with a limit on how long they may take.
 
 use crate::error::{Error, Kind, Result};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -76,11 +77,16 @@ fn text_of(stream: Option<impl Read>) -> String {
 /// # Errors
 /// `scheduler-failed`.
 pub fn max_array_size() -> Result<u64> {
-    let config = call("scontrol", &["show", "config"])?;
-    let value = config.lines().find_map(|line| {
-        let (key, value) = line.split_once('=')?;
-        (key.trim() == "MaxArraySize").then(|| value.trim().parse().ok())?
-    });
     // Slurm's own default.
-    Ok(value.unwrap_or(1001))
+    Ok(config()?.get("MaxArraySize").and_then(|value| value.parse().ok()).unwrap_or(1001))
+}
+
+/// The cluster's configuration, as the controller tells it.
+///
+/// # Errors
+/// `scheduler-failed`.
+pub fn config() -> Result<HashMap<String, String>> {
+    let text = call("scontrol", &["show", "config"])?;
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    Ok(pairs.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect())
 }

@@ -1,6 +1,7 @@
 //! How much of what a partition gives, and what Slurm gave to a task that asked for nothing.
 
 use super::client::call;
+use super::nodes::{self, Nodes};
 use super::settings::{parse_memory, parse_time};
 use super::state::TaskId;
 use crate::error::Result;
@@ -21,26 +22,22 @@ impl Limits {
     /// # Errors
     /// `scheduler-failed`.
     pub fn of(partition: Option<&str>) -> Result<Limits> {
-        Ok(parse(&call("sinfo", &["-h", "-a", "-e", "-o", "%P|%m|%l"])?, partition))
+        Ok(Limits::among(&nodes::all()?, partition))
     }
-}
 
-fn parse(text: &str, partition: Option<&str>) -> Limits {
-    let mut limits = Limits::default();
-    for line in text.lines() {
-        let fields: Vec<&str> = line.trim().split('|').collect();
-        let [name, memory, time] = fields[..] else { continue };
-        let is_it = match partition {
+    fn among(nodes: &[Nodes], partition: Option<&str>) -> Limits {
+        let is_it = |nodes: &&Nodes| match partition {
             // Several may be named; the first that has room takes the task.
-            Some(names) => names.split(',').any(|one| one == name.trim_end_matches('*')),
-            None => name.ends_with('*'),
+            Some(names) => names.split(',').any(|name| name == nodes.partition),
+            None => nodes.is_default,
         };
-        if is_it {
-            limits.memory = limits.memory.max(parse_memory(memory.trim_end_matches('+')).ok());
-            limits.time = limits.time.max(parse_time(time).ok());
+        let these: Vec<&Nodes> = nodes.iter().filter(is_it).collect();
+        let times: Option<Vec<Duration>> = these.iter().map(|nodes| nodes.time).collect();
+        Limits {
+            memory: these.iter().map(|nodes| nodes.memory).max(),
+            time: times.and_then(|times| times.into_iter().max()),
         }
     }
-    limits
 }
 
 /// The memory that a task was given.
@@ -64,11 +61,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_node_and_the_default_partition_count() {
-        let text = "cpu*|4096|infinite\ncpu*|8192+|infinite\nshort|4096|5:00\n";
-        let cpu = Limits { memory: Some(8192 << 20), time: None };
-        assert_eq!(parse(text, None), cpu);
-        let short = Limits { memory: Some(4096 << 20), time: Some(Duration::from_secs(300)) };
-        assert_eq!(parse(text, Some("short")), short);
+    fn the_largest_node_and_the_longest_time_of_the_partition_count() {
+        let nodes = nodes::parse(
+            "cpu*|infinite|1|4096|4|(null)|a\ncpu*|infinite|1|8192|4|(null)|b\n\
+             short|5:00|1|4096|4|(null)|a\nlong|1-00:00:00|1|2048|4|(null)|a\n",
+        );
+        let limits = |partition| Limits::among(&nodes, partition);
+        let (minutes, day) = (Duration::from_secs(300), Duration::from_secs(86400));
+        assert_eq!(limits(None), Limits { memory: Some(8192 << 20), time: None });
+        assert_eq!(limits(Some("short")), Limits { memory: Some(4096 << 20), time: Some(minutes) });
+        assert_eq!(limits(Some("short,long")).time, Some(day));
+        assert_eq!(limits(Some("short,cpu")).time, None);
+        assert_eq!(limits(Some("none")), Limits::default());
     }
 }

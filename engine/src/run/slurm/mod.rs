@@ -3,14 +3,20 @@
 //! Workers and leader meet in the run folder alone, as with worker processes. What Slurm says of a
 //! task counts only where its sentinels say nothing.
 
+mod asked;
 mod client;
+mod efficiency;
 mod jobs;
 mod leader;
 mod limits;
+mod nodes;
 mod script;
 mod settings;
 mod state;
+mod validate;
 
+pub use efficiency::{Efficiency, Spread, Suggestion, Usage};
 pub use jobs::{Jobs, Submission, cancel};
 pub use leader::{Leader, SCHEDULE, Schedule, Scheduled};
 pub use settings::{SlurmSettings, parse_memory, parse_time};
+pub use validate::validate;

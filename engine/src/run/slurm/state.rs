@@ -102,7 +102,8 @@ fn parse_accounting(text: &str) -> BTreeMap<TaskId, Ended> {
     text.lines().filter_map(row).flatten().collect()
 }
 
-fn end_of(state: &str) -> Option<End> {
+/// How a task ended, by the word of accounting; none while it goes on.
+pub fn end_of(state: &str) -> Option<End> {
     Some(match state.split_whitespace().next()? {
         "COMPLETED" => End::Completed,
         "FAILED" | "SPECIAL_EXIT" => End::Failed,
