@@ -3,8 +3,8 @@
 use crate::arrays::Array;
 use crate::errors::{IntoPython, exception};
 use crate::function::Function;
-use bioimage_engine::op::Operation;
-use bioimage_engine::run::folder::{Request, RunFolder};
+use bioimage_engine::op::{Operation, OperationSpec};
+use bioimage_engine::run::folder::RunFolder;
 use bioimage_engine::run::language::{Language, register};
 use bioimage_engine::run::work_as_process;
 use bioimage_engine::source::{Sink, Source};
@@ -68,8 +68,8 @@ impl Language for PythonLanguage {
         })
     }
 
-    fn worker(&self, request: &Request) -> Vec<OsString> {
-        let given = request.operation.parameters.get("python").and_then(Value::as_str);
+    fn worker(&self, operation: &OperationSpec) -> Vec<OsString> {
+        let given = operation.parameters.get("python").and_then(Value::as_str);
         let own = || {
             Python::attach(|py| {
                 py.import("sys").and_then(|sys| sys.getattr("executable")?.extract::<String>())

@@ -54,6 +54,9 @@ pub struct CopyArgs {
 pub fn copy(args: CopyArgs, show: Show, host: &mut dyn Host) -> Result<Reply> {
     let config = Config::load()?;
     let (prepared, note) = prepare(&args, &config, host)?;
+    if args.common.check_nodes {
+        prepared.check_nodes(&host.cancel())?;
+    }
     if args.common.dry_run {
         return Ok(Reply::Value(plan_value(&args, &config, &prepared, &note)));
     }

@@ -1,11 +1,13 @@
 //! `bp doctor`: what the installation has and what it lacks, in words.
 
-use super::options::OutputOptions;
+use super::options::{OutputOptions, SlurmOptions};
 use super::{Host, Reply, Value};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::plan::bytes_text;
-use crate::run::default_budget;
+use crate::run::slurm::{self, Answer, Place};
+use crate::run::{default_budget, find_program};
+use crate::source::path::absolute;
 use serde::Serialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,17 @@ use std::process::{Command, Stdio};
 /// What `bp doctor` takes.
 #[derive(Debug, clap::Args)]
 pub struct DoctorArgs {
+    /// Check Slurm: its programs, what runs ask of it, and with a small job what a compute node sees
+    #[arg(long)]
+    slurm: bool,
+    /// Paths that the compute node must see, beside the folder of the runs
+    #[arg(value_name = "PATH", requires = "slurm", value_hint = clap::ValueHint::AnyPath)]
+    paths: Vec<PathBuf>,
     #[command(flatten)]
+    #[allow(missing_docs)]
+    pub options: SlurmOptions,
+    #[command(flatten)]
+    #[allow(missing_docs)]
     #[allow(missing_docs)]
     pub output: OutputOptions,
 }
@@ -50,6 +62,10 @@ fn fail(what: impl Into<String>, fix: impl Into<String>) -> Check {
 /// `bp doctor`: an error if anything is missing that no run can do without. As JSON, the checks say so
 /// themselves.
 pub fn doctor(args: &DoctorArgs, host: &mut dyn Host) -> Result<Reply> {
+    if !args.slurm && args.options != SlurmOptions::default() {
+        return Err(Error::argument("these options are for the check of Slurm")
+            .fix("Use bp doctor --slurm with them."));
+    }
     let mut checks = vec![
         ok(format!("bioimage-rs {} on {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS)),
         config(),
@@ -60,6 +76,9 @@ pub fn doctor(args: &DoctorArgs, host: &mut dyn Host) -> Result<Reply> {
     ];
     checks.extend(run_root());
     checks.push(memory());
+    if args.slurm {
+        checks.extend(slurm_checks(args, host)?);
+    }
     let text = checks.iter().map(line).collect::<Vec<_>>().join("\n");
     let failed = checks.iter().filter(|check| check.grade == Grade::Fail).count();
     if failed > 0 && !args.output.json {
@@ -212,6 +231,88 @@ fn run_root() -> Vec<Check> {
             ok(what)
         });
     }
+    checks
+}
+
+/// An interrupt while a job waits is an error, and takes the job back.
+fn slurm_checks(args: &DoctorArgs, host: &mut dyn Host) -> Result<Vec<Check>> {
+    let failed = |error: Error| fail(error.message, error.fix.unwrap_or_default());
+    let programs = ["sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo", "srun"];
+    let missing: Vec<&str> =
+        programs.into_iter().filter(|program| on_path(program).is_none()).collect();
+    if !missing.is_empty() {
+        return Ok(vec![fail(
+            format!("not on the PATH: {}", missing.join(", ")),
+            "Run on a login node of the cluster, or load its module of Slurm.",
+        )]);
+    }
+    let Some(version) = output_of("sinfo", &["--version"]) else {
+        return Ok(vec![fail("sinfo does not run", "Check the installation of Slurm.")]);
+    };
+    let mut checks = vec![ok(version)];
+    checks.push(match output_of("sacct", &["-n", "-X", "-S", "now"]) {
+        Some(_) => ok("accounting answers"),
+        None => warn(
+            "accounting does not answer (sacct)",
+            "Runs work, but learn late how a lost task ended, and not what tasks used.",
+        ),
+    });
+    let config = Config::load().unwrap_or_default();
+    let settings = args.options.over(&config.slurm);
+    match slurm::validate(&settings) {
+        Ok(()) => checks.push(ok("the cluster has what is asked of it")),
+        Err(error) => {
+            checks.push(failed(error));
+            return Ok(checks);
+        }
+    }
+    let program = match host.program().map_or_else(find_program, Ok) {
+        Ok(program) => program,
+        Err(error) => {
+            checks.push(failed(error));
+            return Ok(checks);
+        }
+    };
+    let root = settings.tmp_root.clone().unwrap_or_else(|| config.run_root());
+    let mut places = Vec::new();
+    for path in std::iter::once(&root).chain(&args.paths) {
+        let path = absolute(path);
+        let place = if path.is_file() { Ok(Place::read(&path)) } else { Place::write(&path) };
+        match place {
+            Ok(place) => places.push(place),
+            // What can only be read here need not be more there.
+            Err(_) if path.exists() && path != root => places.push(Place::read(&path)),
+            Err(error) => checks.push(failed(error)),
+        }
+    }
+    if !args.output.json && !args.output.quiet {
+        host.text("asking a compute node; an interrupt ends the waiting for one");
+    }
+    match slurm::probe(&settings, &program, &places, &host.cancel()) {
+        Ok(answer) => checks.extend(node_checks(&answer, &program)),
+        Err(error) if error.kind == Kind::Cancelled => return Err(error),
+        Err(error) => checks.push(failed(error)),
+    }
+    Ok(checks)
+}
+
+fn node_checks(answer: &Answer, program: &Path) -> Vec<Check> {
+    const SHARE: &str = "Use a folder that all nodes share; bp config run_root=FOLDER moves runs.";
+    let node = &answer.node;
+    let mut checks = vec![match &answer.program {
+        None => ok(format!("node {node} runs '{}'", program.display())),
+        Some(why) => fail(
+            format!("node {node} cannot run '{}': {why}", program.display()),
+            "Install bioimage-rs in a folder that all nodes share.",
+        ),
+    }];
+    checks.extend(answer.places.iter().map(|seen| match seen.problem() {
+        Some(problem) => fail(format!("node {node} {problem}"), SHARE),
+        None => {
+            let does = if seen.writable.is_some() { "reads and writes" } else { "reads" };
+            ok(format!("node {node} {does} '{}'", seen.path.display()))
+        }
+    }));
     checks
 }
 

@@ -59,6 +59,9 @@ pub struct RunOptions {
     /// Return at once; the run goes on by itself
     #[arg(long, help_heading = "Run")]
     pub detach: bool,
+    /// Ask a compute node first whether it sees all paths of the run (on Slurm)
+    #[arg(long, help_heading = "Run")]
+    pub check_nodes: bool,
     /// Replace an output that exists
     #[arg(long, help_heading = "Run")]
     pub overwrite: bool,

@@ -3,9 +3,9 @@
 //! A front end registers itself under the name that stands in specs, such as `python`; processes in
 //! which nobody has registered refuse such runs by name.
 
-use super::folder::{Request, RunFolder};
+use super::folder::RunFolder;
 use crate::error::{Error, Kind, Result};
-use crate::op::Operation;
+use crate::op::{Operation, OperationSpec};
 use crate::source::{Sink, Source};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ pub trait Language: Send + Sync {
     ) -> Result<Arc<dyn Operation>>;
 
     /// The command line of a worker process that has the language; a task's options are appended.
-    fn worker(&self, request: &Request) -> Vec<OsString>;
+    fn worker(&self, operation: &OperationSpec) -> Vec<OsString>;
 }
 
 static LANGUAGES: RwLock<BTreeMap<String, Arc<dyn Language>>> = RwLock::new(BTreeMap::new());

@@ -1,11 +1,12 @@
 //! From arrays and options to a run: prepared (planned, nothing written), then started.
 
+use super::cancel::CancelToken;
 use super::driver::{Lead, lock_outputs, places};
 use super::folder::{ArrayRecord, Attempt, BlockSet, Code, Request, RunFolder, new_id};
 use super::journal::{now, time_text};
 use super::lock::LeadLock;
 use super::process::{ProcessId, available_memory, host_name, user_name};
-use super::slurm::{self, SlurmSettings};
+use super::slurm::{self, Place, SlurmSettings};
 use super::subprocess::worker_command;
 use super::worker::Job;
 use super::{Backend, FORMAT, Run, journal, registry};
@@ -307,7 +308,8 @@ impl Setup {
 
 /// The command line of a worker on any node, from any folder.
 pub(super) fn cluster_command(request: &Request, program: &Option<PathBuf>) -> Result<Vec<String>> {
-    let words = worker_command(request, program.clone())?;
+    let language = request.language.as_deref();
+    let words = worker_command(language, &request.operation, program.clone())?;
     Ok(words.into_iter().map(|word| word.to_string_lossy().into_owned()).collect())
 }
 
@@ -345,6 +347,32 @@ impl Prepared {
     /// Whether other processes can open all arrays.
     pub fn is_reopenable(&self) -> bool {
         self.setup.is_reopenable()
+    }
+
+    /// Asks a compute node whether it sees all paths of the run and can run its worker program; a set
+    /// `cancel` ends the waiting for it.
+    ///
+    /// # Errors
+    /// `invalid-argument` with what the node does not have, or on another backend than Slurm;
+    /// `scheduler-failed`; `cancelled`; `permission-denied` where this process cannot write, either.
+    pub fn check_nodes(&self, cancel: &CancelToken) -> Result<()> {
+        let Setup { inputs, mask, outputs, spec, options, .. } = &self.setup;
+        if options.backend != Backend::Slurm {
+            return Err(Error::argument("compute nodes can be checked for runs on Slurm only")
+                .fix("Use --backend slurm, or leave --check-nodes out."));
+        }
+        let mut places = vec![Place::write(options.folder_root())?];
+        let specs = inputs.iter().chain(mask).filter_map(|input| input.spec());
+        let paths = specs.filter_map(|spec| spec.path().map(Path::to_owned));
+        places.extend(paths.map(|path| Place::read(&path)));
+        for output in outputs {
+            let spec = output.spec();
+            places.extend(spec.and_then(|spec| spec.path().map(Place::write)).transpose()?);
+        }
+        let language = self.setup.language();
+        let command = worker_command(language.as_deref(), spec, options.program.clone())?;
+        let program = command.first().map(PathBuf::from).unwrap_or_default();
+        slurm::check_nodes(&options.slurm, &program, &places, cancel)
     }
 
     /// Makes outputs and run folder, and starts to work.

@@ -7,6 +7,7 @@ use super::language;
 use super::losses::{Losses, in_hand};
 use super::worker::append;
 use crate::error::{Error, Kind, Result};
+use crate::op::OperationSpec;
 use std::collections::VecDeque;
 use std::env::var_os;
 use std::ffi::OsString;
@@ -77,7 +78,7 @@ impl Pool {
         program: Option<PathBuf>,
         task_timeout: Option<Duration>,
     ) -> Result<Self> {
-        let command = worker_command(request, program)?;
+        let command = worker_command(request.language.as_deref(), &request.operation, program)?;
         let tasks = (0..attempt.tasks.len()).filter(|&task| !attempt.tasks[task].is_empty());
         Ok(Pool {
             command,
@@ -225,9 +226,13 @@ pub(super) fn launch_of(name: &str) -> Option<(usize, u32)> {
 /// # Errors
 /// `not-found` if there is no `bp` program; `unsupported-format` if the run needs a language that this
 /// process does not have.
-pub(super) fn worker_command(request: &Request, program: Option<PathBuf>) -> Result<Vec<OsString>> {
-    Ok(match &request.language {
-        Some(name) => language::find(name)?.worker(request),
+pub(super) fn worker_command(
+    language: Option<&str>,
+    operation: &OperationSpec,
+    program: Option<PathBuf>,
+) -> Result<Vec<OsString>> {
+    Ok(match language {
+        Some(name) => language::find(name)?.worker(operation),
         None => vec![program.map_or_else(find_program, Ok)?.into(), "worker".into()],
     })
 }

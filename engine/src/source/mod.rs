@@ -307,6 +307,23 @@ impl Spec {
         }
     }
 
+    /// What of the array lies in the file system, where the engine knows: its file, or the folder of
+    /// its store or slices.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            // Of a pattern only the folder.
+            Spec::Tiff { path } => path
+                .ancestors()
+                .find(|path| path.exists() || !path.to_string_lossy().contains(['*', '?', '['])),
+            Spec::Zarr { path, .. }
+            | Spec::N5 { path, .. }
+            | Spec::Mrc { path }
+            | Spec::Nifti { path } => Some(path),
+            Spec::Roi { source, .. } | Spec::Wrapped { source, .. } => source.path(),
+            Spec::Foreign { .. } => None,
+        }
+    }
+
     /// The stored array that a region is of, or that is changed while it is read; any other array
     /// itself.
     pub fn whole(&self) -> &Spec {

@@ -4,7 +4,7 @@ use crate::error::{Error, Kind, Result};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::Read;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// A controller that is being restarted is waited for by the programs themselves, for about so long.
@@ -15,9 +15,36 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// # Errors
 /// `scheduler-failed` where it is missing, takes too long or refuses, with its own words.
 pub fn call<A: AsRef<OsStr>>(program: &str, arguments: &[A]) -> Result<String> {
+    let begun = Instant::now();
+    let mut command = Command::new(program);
+    let output = run(program, command.args(arguments), || begun.elapsed() < LIMIT)?;
     let failed = |what: String| Error::new(Kind::SchedulerFailed, what);
-    let mut child = Command::new(program)
-        .args(arguments)
+    match output {
+        Some(output) if output.status.success() => {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        }
+        Some(output) => Err(failed(format!(
+            "{program} failed (exit {}): {}",
+            output.status.code().unwrap_or(-1),
+            String::from_utf8_lossy(&output.stderr).trim()
+        ))),
+        None => Err(failed(format!("{program} did not answer within {} s", LIMIT.as_secs()))
+            .fix("Check with sinfo whether the cluster answers.")),
+    }
+}
+
+/// Runs one of Slurm's programs for as long as it `may_go_on`; then it is killed, and there is no
+/// output.
+///
+/// # Errors
+/// `scheduler-failed` where it is missing.
+pub fn run(
+    program: &str,
+    command: &mut Command,
+    mut may_go_on: impl FnMut() -> bool,
+) -> Result<Option<Output>> {
+    let failed = |what: String| Error::new(Kind::SchedulerFailed, what);
+    let mut child = command
         .env("LC_ALL", "C")
         .env("SLURM_TIME_FORMAT", "standard")
         // Long lists of array indices are not to be cut short.
@@ -35,13 +62,12 @@ pub fn call<A: AsRef<OsStr>>(program: &str, arguments: &[A]) -> Result<String> {
         })?;
     // Both streams are read at once: a full pipe would stop the program.
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let output = std::thread::spawn(move || text_of(stdout));
-    let complaints = std::thread::spawn(move || text_of(stderr));
-    let begun = Instant::now();
+    let stdout = std::thread::spawn(move || bytes_of(stdout));
+    let stderr = std::thread::spawn(move || bytes_of(stderr));
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break Some(status),
-            Ok(None) if begun.elapsed() < LIMIT => std::thread::sleep(Duration::from_millis(3)),
+            Ok(None) if may_go_on() => std::thread::sleep(Duration::from_millis(3)),
             Ok(None) | Err(_) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -49,27 +75,18 @@ pub fn call<A: AsRef<OsStr>>(program: &str, arguments: &[A]) -> Result<String> {
             }
         }
     };
-    let output = output.join().unwrap_or_default();
-    let complaints = complaints.join().unwrap_or_default();
-    match status {
-        Some(status) if status.success() => Ok(output),
-        Some(status) => Err(failed(format!(
-            "{program} failed (exit {}): {}",
-            status.code().unwrap_or(-1),
-            complaints.trim()
-        ))),
-        None => Err(failed(format!("{program} did not answer within {} s", LIMIT.as_secs()))
-            .fix("Check with sinfo whether the cluster answers.")),
-    }
+    let stdout = stdout.join().unwrap_or_default();
+    let stderr = stderr.join().unwrap_or_default();
+    Ok(status.map(|status| Output { status, stdout, stderr }))
 }
 
-fn text_of(stream: Option<impl Read>) -> String {
+fn bytes_of(stream: Option<impl Read>) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(mut stream) = stream {
         // What came before an error is better than nothing.
         let _ = stream.read_to_end(&mut bytes);
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    bytes
 }
 
 /// The largest number of tasks that the cluster takes in one array.
