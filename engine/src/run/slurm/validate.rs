@@ -102,33 +102,37 @@ fn features_of(constraint: &str) -> Option<(Vec<&str>, bool)> {
     names.iter().all(|name| !name.is_empty() && name.chars().all(plain)).then_some((names, any))
 }
 
+/// So much of something, which nodes have more or less of.
+struct Wanted {
+    count: u64,
+    of: fn(&Nodes) -> u64,
+    text: String,
+}
+
 fn check_resources(asked: &Asked, chosen: &[&Nodes]) -> Result<()> {
-    let mut wanted: Vec<(u64, fn(&Nodes) -> u64, String)> = vec![
-        (asked.cpus, |nodes| nodes.cpus, format!("{} cpus", asked.cpus)),
-        (asked.memory, |nodes| nodes.memory, format!("{} of memory", memory_text(asked.memory))),
-        (asked.gpus, |nodes| nodes.gpus, format!("{} gpus", asked.gpus)),
+    let mut wanted = vec![
+        Wanted { count: asked.cpus, of: |one| one.cpus, text: format!("{} cpus", asked.cpus) },
+        Wanted {
+            count: asked.memory,
+            of: |one| one.memory,
+            text: format!("{} of memory", memory_text(asked.memory)),
+        },
+        Wanted { count: asked.gpus, of: |one| one.gpus, text: format!("{} gpus", asked.gpus) },
     ];
-    let mut nodes = chosen.iter().filter(|nodes| nodes.count > 0).peekable();
-    if nodes.peek().is_none()
-        || nodes.any(|nodes| wanted.iter().all(|(count, has, _)| *count <= has(nodes)))
-    {
+    let nodes: Vec<&&Nodes> = chosen.iter().filter(|nodes| nodes.count > 0).collect();
+    let has = |nodes: &Nodes, wanted: &Wanted| wanted.count <= (wanted.of)(nodes);
+    if nodes.is_empty() || nodes.iter().any(|nodes| wanted.iter().all(|one| has(nodes, one))) {
         return Ok(());
     }
-    let too_much = |(count, has, _): &(u64, fn(&Nodes) -> u64, String)| {
-        chosen.iter().all(|nodes| *count > has(nodes))
-    };
-    if wanted.iter().any(too_much) {
-        wanted.retain(too_much);
+    let nobody_has = |wanted: &Wanted| !nodes.iter().any(|nodes| has(nodes, wanted));
+    if wanted.iter().any(nobody_has) {
+        wanted.retain(nobody_has);
     } else {
-        wanted.retain(|(count, ..)| *count > 0);
+        wanted.retain(|wanted| wanted.count > 0);
     }
-    let wanted: Vec<&str> = wanted.iter().map(|(.., text)| text.as_str()).collect();
-    Err(Error::argument(format!(
-        "no node of {} has {}",
-        partitions_text(chosen),
-        wanted.join(" and ")
-    ))
-    .fix(format!("Its nodes have {}.", kinds_text(chosen))))
+    let wanted: Vec<&str> = wanted.iter().map(|wanted| wanted.text.as_str()).collect();
+    let message = format!("no node of {} has {}", partitions_text(chosen), wanted.join(" and "));
+    Err(Error::argument(message).fix(format!("Its nodes have {}.", kinds_text(chosen))))
 }
 
 fn check_time(asked: &Asked, all: &[Nodes], chosen: &[&Nodes]) -> Result<()> {
@@ -230,7 +234,7 @@ fn own_associations<'a>(
     let partitions = partitions(chosen.iter().copied());
     let holds =
         |one: &&Association| one.partition.is_empty() || partitions.contains(&*one.partition);
-    if !ours.iter().any(|one| holds(one)) {
+    if !ours.iter().any(holds) {
         let names: BTreeSet<&str> = ours.iter().map(|one| &*one.partition).collect();
         return Err(Error::argument(format!(
             "user '{user}' cannot use account '{account}' in {}",
