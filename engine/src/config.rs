@@ -1,7 +1,8 @@
 //! The user's defaults: a TOML file, read for every command and written by `bp config key=value`.
 
+pub mod slurm;
+
 use crate::error::{Error, Kind, Result, nearest};
-use crate::run::slurm::SlurmSettings;
 use crate::run::{Backend, registry};
 use serde::Deserialize;
 use std::io::Write;
@@ -21,9 +22,6 @@ pub struct Config {
     pub backend: Option<Backend>,
     /// How often a transient failure is tried again.
     pub retries: Option<u32>,
-    /// What is asked of Slurm.
-    #[serde(default)]
-    pub slurm: SlurmSettings,
 }
 
 /// A key that the file may have.
@@ -40,24 +38,19 @@ pub const KEYS: [Key; 5] = [
     Key { name: "run_root", help: "folder that run folders are made in" },
     Key { name: "workers", help: "how many blocks are worked on at the same time" },
     Key { name: "memory", help: "memory that a run may use, such as 8G" },
-    Key { name: "backend", help: "where blocks are worked on: local or subprocess" },
+    Key { name: "backend", help: "where blocks are worked on: local, subprocess or slurm" },
     Key { name: "retries", help: "how often a failure that may pass is tried again" },
 ];
 
 impl Config {
     /// Where the file is, whether or not it exists.
     pub fn path() -> PathBuf {
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        if let Some(path) = set("BIOIMAGE_RS_CONFIG") {
-            return PathBuf::from(path);
-        }
-        let home = || set("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
-        set("XDG_CONFIG_HOME")
-            .map_or_else(|| home().join(".config"), PathBuf::from)
-            .join("bioimage-rs/config.toml")
+        variable("BIOIMAGE_RS_CONFIG")
+            .map_or_else(|| config_home().join("bioimage-rs/config.toml"), |path| at_home(&path))
     }
 
-    /// Reads the file; without one nothing is set.
+    /// Reads the file; without one nothing is set. Its `[slurm]` table is read where Slurm is used:
+    /// [`slurm::SlurmDefaults::load`].
     ///
     /// # Errors
     /// `invalid-argument` for an unknown key or a value of the wrong kind, naming the file.
@@ -67,10 +60,7 @@ impl Config {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Config> {
-        let wrong = |what: &str| {
-            Error::argument(format!("config '{}': {what}", path.display()))
-                .fix("Correct the file, or set the key with bp config key=value.")
-        };
+        let wrong = |what: &str| wrong_file(path, what);
         let table: toml::Table = toml::from_str(text).map_err(|error| wrong(error.message()))?;
         let mut keys = table.keys().filter(|key| *key != "slurm");
         keys.try_for_each(|key| known(key).map(drop)).map_err(|error| Error {
@@ -90,11 +80,9 @@ impl Config {
     /// As [`Config::load`], before anything is written; `write-failed` and the like.
     pub fn set(assignments: &[(&str, &str)]) -> Result<()> {
         let path = Config::path();
-        let mut document: toml_edit::DocumentMut =
-            text_of(&path)?.parse().map_err(|error: toml_edit::TomlError| {
-                Error::argument(format!("config '{}': {}", path.display(), error.message()))
-                    .fix("Correct the file.")
-            })?;
+        let mut document: toml_edit::DocumentMut = text_of(&path)?
+            .parse()
+            .map_err(|error: toml_edit::TomlError| wrong_file(&path, error.message()))?;
         for (key, value) in assignments {
             known(key)?;
             if value.is_empty() {
@@ -108,13 +96,7 @@ impl Config {
         }
         let text = document.to_string();
         Config::parse(&text, &path)?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let failed = |error: &std::io::Error| Error::write(&path, error);
-        std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(&error))?;
-        file.write_all(text.as_bytes()).map_err(|error| failed(&error))?;
-        file.persist(&path).map_err(|error| failed(&error.error))?;
-        Ok(())
+        save(&path, &text)
     }
 
     /// Folder that run folders are made in.
@@ -128,14 +110,52 @@ impl Config {
 /// # Errors
 /// `invalid-argument` with the nearest key, or all of them.
 pub fn known(name: &str) -> Result<Key> {
-    let names = || KEYS.iter().map(|key| key.name);
-    KEYS.into_iter().find(|key| key.name == name).ok_or_else(|| {
-        let fix = match nearest(name, names()) {
-            Some(near) => format!("Did you mean '{near}'?"),
-            None => format!("The keys are {}.", names().collect::<Vec<_>>().join(", ")),
-        };
-        Error::argument(format!("there is no key '{name}'")).fix(fix)
-    })
+    let names = KEYS.map(|key| key.name);
+    KEYS.into_iter().find(|key| key.name == name).ok_or_else(|| unknown(name, name, &names))
+}
+
+/// There is no key of this name; the nearest is meant, or one of all.
+fn unknown(shown: &str, name: &str, names: &[&str]) -> Error {
+    let fix = match nearest(name, names.iter().copied()) {
+        Some(near) => format!("Did you mean '{near}'?"),
+        None => format!("The keys are {}.", names.join(", ")),
+    };
+    Error::argument(format!("there is no key '{shown}'")).fix(fix)
+}
+
+fn wrong_file(path: &Path, what: &str) -> Error {
+    Error::argument(format!("config '{}': {what}", path.display()))
+        .fix("Correct the file, or set the key with bp config key=value.")
+}
+
+/// A path from the environment, where it is set and not empty.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn home() -> PathBuf {
+    variable("HOME").unwrap_or_else(|| PathBuf::from("."))
+}
+
+fn config_home() -> PathBuf {
+    variable("XDG_CONFIG_HOME").unwrap_or_else(|| home().join(".config"))
+}
+
+/// A path in which `~` is the home directory.
+fn at_home(path: &Path) -> PathBuf {
+    path.strip_prefix("~").map_or_else(|_| path.to_owned(), |rest| home().join(rest))
+}
+
+/// Writes a file whole, or not at all.
+fn save(path: &Path, text: &str) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let failed = |error: &std::io::Error| Error::write(path, error);
+    std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(&error))?;
+    file.write_all(text.as_bytes()).map_err(|error| failed(&error))?;
+    file.persist(path).map_err(|error| failed(&error.error))?;
+    Ok(())
 }
 
 /// Reads a number of bytes: `800000000`, `800M`, `8G`, `8GB`, `8GiB`. `G` alone is the binary unit, as

@@ -48,6 +48,8 @@ impl Place {
             .env("XDG_STATE_HOME", self.path("state"))
             .env("XDG_CONFIG_HOME", self.path("config"))
             .env_remove("BIOIMAGE_RS_CONFIG")
+            .env_remove("BIOIMAGE_PY_CONFIG")
+            .env_remove("BIOIMAGE_PY_NO_CONFIG")
             .stdin(Stdio::null());
         command
     }
@@ -296,6 +298,68 @@ fn a_config_file_holds_for_runs_and_keeps_its_comments() {
     assert_eq!((plan["workers"].as_u64(), plan["backend"].as_str()), (Some(3), Some("subprocess")));
     assert_eq!(place.bp("config workers=none").code(), 2);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+}
+
+#[test]
+fn defaults_for_the_cluster_are_set_shown_and_removed() {
+    let place = Place::new();
+    let file = place.path("config/bioimage-rs/config.toml");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "# ours\nretries = 1\n").unwrap();
+    assert_eq!(place.bp("config slurm partition=cpu time=1:00:00 gpus=2").code(), 0);
+    assert_eq!(place.bp("config slurm options=--exclusive latency_wait=5").code(), 0);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("# ours\nretries = 1\n") && text.contains("[slurm]"), "{text}");
+    let values = place.bp("config slurm --json").json()["values"].clone();
+    assert_eq!(values["partition"], "cpu");
+    assert_eq!(values["time"], "1:00:00");
+    assert_eq!((&values["gpus"], &values["cpus_per_task"]), (&2.into(), &1.into()));
+    assert_eq!(values["options"], serde_json::json!(["--exclusive"]));
+    assert_eq!((&values["latency_wait"], &values["mem"]), (&5.0.into(), &().into()));
+    assert_eq!(place.bp("config slurm partition=").code(), 0);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(!text.contains("partition"), "{text}");
+
+    let misspelt = place.bp("config slurm partion=cpu");
+    assert_eq!(misspelt.code(), 2);
+    assert!(misspelt.err.contains("Did you mean 'partition'?"), "{}", misspelt.err);
+    for wrong in ["time=soon", "mem=much", "gpus=some", "cpus_per_task=0", "poll_interval=-1"] {
+        let said = place.bp(&format!("config slurm {wrong}"));
+        let key = wrong.split('=').next().unwrap();
+        assert_eq!(said.code(), 2, "{wrong}");
+        assert!(said.err.contains(key), "{}", said.err);
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    let help = place.bp("help config").out;
+    assert!(help.contains("cpus_per_task") && help.contains("run_root"), "{help}");
+}
+
+#[test]
+fn a_file_of_bioimage_py_holds_until_ours_has_a_table() {
+    let place = Place::new();
+    let theirs = place.path("config/bioimage-py/config.toml");
+    std::fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+    std::fs::write(&theirs, "[slurm]\npartition = 'gpu'\ntime = 30\n").unwrap();
+    let values = || place.bp("config slurm --json").json()["values"].clone();
+    assert_eq!((&values()["partition"], &values()["time"]), (&"gpu".into(), &"30".into()));
+    // What is set for the first time joins what held.
+    assert_eq!(place.bp("config slurm time=60").code(), 0);
+    assert_eq!((&values()["partition"], &values()["time"]), (&"gpu".into(), &"60".into()));
+    std::fs::write(&theirs, "[slurm]\npartition = 'other'\n").unwrap();
+    assert_eq!(values()["partition"], "gpu");
+}
+
+#[test]
+fn a_table_that_is_not_understood_stops_only_what_is_meant_for_slurm() {
+    let place = Place::new();
+    place.volume("in.zarr", 8, 4);
+    let file = place.path("config/bioimage-rs/config.toml");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "[slurm]\nspeed = 'high'\n").unwrap();
+    assert_eq!(place.bp("copy in.zarr out.zarr --dry-run").code(), 0);
+    let said = place.bp("copy in.zarr out.zarr --dry-run --backend slurm");
+    assert_eq!(said.code(), 2);
+    assert!(said.err.contains("config.toml") && said.err.contains("speed"), "{}", said.err);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Completion: verbs, options, their values, paths and runs, from the definition of the language.
 
-use super::Line;
+use super::{Line, config};
+use crate::config::slurm::SLURM_KEYS;
 use crate::config::{Config, KEYS};
 use crate::run::registry;
 use crate::source::zarr::Codec;
@@ -39,13 +40,13 @@ pub fn complete(line: &str, cursor: usize) -> Completion {
     let (scope, arguments) = scope(&root, &words);
     let wanted = words.last().filter(|_| !words.is_empty()).and_then(|word| value_of(scope, word));
     if let Some(argument) = wanted {
-        values(argument, &typed, &mut matches);
+        values(argument, arguments, &typed, &mut matches);
     } else if typed.starts_with('-') {
         match typed.split_once('=') {
             Some((option, value)) => {
                 start += option.len() + 1;
                 if let Some(argument) = value_of(scope, option) {
-                    values(argument, value, &mut matches);
+                    values(argument, arguments, value, &mut matches);
                 }
                 typed = value.to_owned();
             }
@@ -58,7 +59,7 @@ pub fn complete(line: &str, cursor: usize) -> Completion {
         let last = scope.get_positionals().last();
         let repeated = last.filter(|argument| matches!(argument.get_action(), ArgAction::Append));
         if let Some(argument) = positionals.nth(taken).or(repeated) {
-            values(argument, &typed, &mut matches);
+            values(argument, arguments, &typed, &mut matches);
         }
     }
     matches.retain(|found| found.text.starts_with(&typed));
@@ -149,7 +150,8 @@ fn options(scope: &Command, words: &[String], matches: &mut Vec<Match>) {
     matches.extend(longs.filter(|option| !words.contains(&option.text)));
 }
 
-fn values(argument: &Arg, typed: &str, matches: &mut Vec<Match>) {
+/// What an argument may be, behind these words of its verb.
+fn values(argument: &Arg, before: &[String], typed: &str, matches: &mut Vec<Match>) {
     let value = |text: &str, help: &str| Match {
         text: text.to_owned(),
         kind: "value",
@@ -170,7 +172,18 @@ fn values(argument: &Arg, typed: &str, matches: &mut Vec<Match>) {
         ("codec", _) => matches.extend(Codec::CHOICES.iter().map(|codec| value(codec, ""))),
         ("block_shape", _) => matches.push(value("auto", "chosen from the arrays' grids")),
         ("keys", _) => {
-            matches.extend(KEYS.iter().map(|key| value(&format!("{}=", key.name), key.help)));
+            let key = |name: &str, help| value(&format!("{name}="), help);
+            match before.first() {
+                Some(first) if first == config::SLURM => {
+                    matches.extend(SLURM_KEYS.iter().map(|one| key(one.name, one.help)));
+                }
+                first => {
+                    matches.extend(KEYS.iter().map(|one| key(one.name, one.help)));
+                    if first.is_none() {
+                        matches.push(value(config::SLURM, "defaults for the cluster"));
+                    }
+                }
+            }
         }
         ("verb", _) => verbs(&Line::command(), matches, 0),
         _ => {}
@@ -227,6 +240,9 @@ mod tests {
         assert_eq!(texts("copy a b --backend=sl"), ["slurm"]);
         assert_eq!(texts("runs g"), ["gc"]);
         assert_eq!(texts("config wo"), ["workers="]);
+        assert_eq!(texts("config sl"), ["slurm"]);
+        assert_eq!(texts("config slurm par"), ["partition="]);
+        assert_eq!(texts("config slurm gpus=1 me"), ["mem=", "memory="]);
         assert!(texts("copy a b --chunks ").is_empty());
         assert!(texts("copy a b ").is_empty());
         assert!(!texts("copy a b --quiet --").contains(&"--quiet".to_owned()));

@@ -6,6 +6,7 @@ use super::table::duration_text;
 use super::{Action, Command, Host, Reply, Value, Verb, detach};
 use crate::array::Cast;
 use crate::config::Config;
+use crate::config::slurm::SlurmDefaults;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::grid::{Region, shape_text};
@@ -13,7 +14,7 @@ use crate::op::copy::Copy;
 use crate::plan::bytes_text;
 use crate::run::folder::Code;
 use crate::run::registry::{Pace, pace};
-use crate::run::{Options, Output, Prepared, Setup};
+use crate::run::{Backend, Options, Output, Prepared, Setup};
 use crate::source::path::{locate, locate_output};
 use crate::source::wrap::RoiSource;
 use crate::source::zarr::{Codec, NewArray};
@@ -79,7 +80,7 @@ fn prepare(args: &CopyArgs, config: &Config, host: &dyn Host) -> Result<(Prepare
     let asked = asked_workers(args.common.workers, config);
     let mut workers = asked.unwrap_or_else(cores);
     loop {
-        let setup = arrays.setup(args, run_options(&args.common, config, workers, host));
+        let setup = arrays.setup(args, run_options(&args.common, config, workers, host)?);
         match setup.prepare() {
             Err(error) if error.kind == Kind::MemoryBudget && asked.is_none() && workers > 1 => {
                 workers /= 2;
@@ -90,23 +91,33 @@ fn prepare(args: &CopyArgs, config: &Config, host: &dyn Host) -> Result<(Prepare
 }
 
 /// How the run is done: the options, then the config, then the machine.
+///
+/// # Errors
+/// `invalid-argument` for a config that is not understood.
 pub fn run_options(
     options: &RunOptions,
     config: &Config,
     workers: u64,
     host: &dyn Host,
-) -> Options {
+) -> Result<Options> {
     let default = Options::default();
-    Options {
-        backend: options.backend.or(config.backend).unwrap_or_default(),
+    let backend = options.backend.or(config.backend).unwrap_or_default();
+    // A table that is not understood stops only what is meant for Slurm.
+    let stored = match backend {
+        Backend::Slurm => SlurmDefaults::load()?,
+        _ => SlurmDefaults::default(),
+    };
+    Ok(Options {
+        backend,
         workers,
-        budget: options.memory.or(config.memory),
-        retries: options.retries.or(config.retries).unwrap_or(default.retries),
+        budget: options.memory.or(stored.memory).or(config.memory),
+        retries: options.retries.or(stored.retries).or(config.retries).unwrap_or(default.retries),
         run_root: config.run_root(),
         program: host.program(),
-        slurm: options.slurm.over(&config.slurm),
+        tasks_per_worker: stored.tasks_per_worker.unwrap_or(default.tasks_per_worker),
+        slurm: options.slurm.over(&stored.settings),
         ..default
-    }
+    })
 }
 
 /// The arrays of a copy, opened and checked against each other.

@@ -1,5 +1,6 @@
 //! Options that several verbs share, and how their values are written.
 
+use crate::config::slurm::SlurmDefaults;
 use crate::config::{Config, parse_bytes};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -153,14 +154,18 @@ impl SlurmOptions {
         }
     }
 
-    /// These options over what a run had before, else over the config.
+    /// These options over what a run had before, else over the config; none where nothing is asked.
     ///
     /// # Errors
-    /// `run-damaged`.
-    pub fn changed(&self, folder: &RunFolder, config: &Config) -> Result<Option<SlurmSettings>> {
+    /// `run-damaged`, `invalid-argument` for a config that is not understood.
+    pub fn changed(&self, folder: &RunFolder) -> Result<Option<SlurmSettings>> {
+        if *self == SlurmOptions::default() {
+            return Ok(None);
+        }
         let latest = folder.latest_attempt();
         let before = if latest == 0 { None } else { folder.attempt(latest)?.slurm };
-        Ok(Some(self.over(&before.unwrap_or_else(|| config.slurm.clone()))))
+        let before = before.map_or_else(|| Ok(SlurmDefaults::load()?.settings), Ok)?;
+        Ok(Some(self.over(&before)))
     }
 
     /// The options as words of the language.

@@ -403,7 +403,7 @@ pub fn resume(verb: &str, args: ResumeArgs, show: Show, host: &mut dyn Host) -> 
         force: args.force,
         verify: args.verify,
         program: host.program(),
-        slurm: args.slurm.changed(&folder, &config)?,
+        slurm: args.slurm.changed(&folder)?,
         paths: args.map,
         ..Resume::default()
     };

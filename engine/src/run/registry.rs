@@ -79,14 +79,22 @@ impl RunSummary {
     }
 }
 
+/// Puts a run on record whose folder lies outside the root.
+///
+/// # Errors
+/// Those of the operating system.
+pub fn record(root: &Path, folder: &Path) -> std::io::Result<()> {
+    let folder = folder.canonicalize()?;
+    std::fs::create_dir_all(root)?;
+    std::os::unix::fs::symlink(&folder, root.join(folder.file_name().unwrap_or_default()))
+}
+
 fn folders(root: &Path) -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = root
-        .read_dir()
-        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
-        .unwrap_or_default();
+    let paths = root.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+    // Links are records of folders that lie elsewhere.
+    let mut folders: Vec<PathBuf> = paths.map(|path| path.read_link().unwrap_or(path)).collect();
     folders.retain(|folder| folder.join("run.json").is_file());
-    folders.sort();
-    folders.reverse();
+    folders.sort_by(|a, b| b.file_name().cmp(&a.file_name()));
     folders
 }
 

@@ -11,6 +11,7 @@ use super::setup::default_budget;
 use super::slurm::{self, SlurmSettings};
 use super::worker::Job;
 use super::{Backend, Run, journal};
+use crate::config::slurm::SlurmDefaults;
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Plan, TASKS_PER_WORKER, divide};
 use crate::source::Source;
@@ -36,7 +37,7 @@ pub struct Resume {
     pub task_timeout: Option<Duration>,
     /// Tasks that each worker process gets.
     pub tasks_per_worker: Option<u64>,
-    /// What is asked of Slurm, on that backend.
+    /// What is asked of Slurm, on that backend; as before, else what the config says.
     pub slurm: Option<SlurmSettings>,
     /// Where folders are by now that the request names elsewhere.
     pub paths: Vec<PathMap>,
@@ -83,9 +84,12 @@ impl Resume {
         };
         let backend = self.backend.or(before.as_ref().map(|a| a.backend)).unwrap_or_default();
         let on_cluster = backend == Backend::Slurm;
-        let slurm = on_cluster.then(|| {
-            self.slurm.clone().or(before.as_ref().and_then(|a| a.slurm.clone())).unwrap_or_default()
-        });
+        let asked = self.slurm.clone().or(before.as_ref().and_then(|a| a.slurm.clone()));
+        let slurm = match (on_cluster, asked) {
+            (true, Some(asked)) => Some(asked),
+            (true, None) => Some(SlurmDefaults::load()?.settings),
+            (false, _) => None,
+        };
         slurm.as_ref().map_or(Ok(()), slurm::validate)?;
         let mut paths = self.paths.clone();
         paths.extend(before.iter().flat_map(|before| before.paths.clone()));

@@ -383,9 +383,10 @@ impl Prepared {
         let Prepared { setup, plan, block_shape, domain } = self;
         let id = new_id();
         let name = setup.operation.name().to_owned();
-        let options = &setup.options;
+        let run_root = setup.options.run_root.clone();
+        let folder_root = setup.options.folder_root().to_owned();
         let folder = if setup.is_reopenable() {
-            RunFolder::create(options.folder_root(), &name, &id)?
+            RunFolder::create(&folder_root, &name, &id)?
         } else {
             RunFolder::ephemeral(&name, &id)?
         };
@@ -393,6 +394,9 @@ impl Prepared {
         if started.is_err() {
             // Nothing has been done yet, and a folder without a run would only be in the way.
             let _ = std::fs::remove_dir_all(folder.path());
+        } else if run_root != folder_root && !folder.is_ephemeral() {
+            // Without it the run is found by its folder only.
+            let _ = registry::record(&run_root, folder.path());
         }
         started
     }
