@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from bioimage_rs._runs import Run, attach, runs
     from bioimage_rs._widgets import RunProgress
     from bioimage_rs.errors import BioimageError, RunnerError
-    from bioimage_rs.runner import RunnerConfig, get_runner
+    from bioimage_rs.runner import (
+        RunnerConfig,
+        SlurmConfig,
+        config_file_path,
+        get_runner,
+        write_slurm_config,
+    )
     from bioimage_rs.sources import (
         TensorStorePrecomputedSource,
         as_source,
@@ -33,11 +39,13 @@ __all__ = [
     "RunProgress",
     "RunnerConfig",
     "RunnerError",
+    "SlurmConfig",
     "TensorStorePrecomputedSource",
     "__version__",
     "as_source",
     "attach",
     "command",
+    "config_file_path",
     "copy",
     "defaults",
     "errors",
@@ -56,6 +64,7 @@ __all__ = [
     "transformation",
     "util",
     "wrapper",
+    "write_slurm_config",
 ]
 
 # Everything is imported when it is asked for, so that scripts and worker processes start quickly.
@@ -65,11 +74,13 @@ _PLACES = {
     "RunProgress": "_widgets",
     "RunnerConfig": "runner",
     "RunnerError": "errors",
+    "SlurmConfig": "runner",
     "TensorStorePrecomputedSource": "sources",
     "__version__": "_native",
     "as_source": "sources",
     "attach": "_runs",
     "command": "_magic",
+    "config_file_path": "runner",
     "copy": "_copy",
     "defaults": "_defaults",
     "for_each_location": "_map_blocks",
@@ -83,6 +94,7 @@ _PLACES = {
     "runs": "_runs",
     "to_roi": "util",
     "unload_ipython_extension": "_magic",
+    "write_slurm_config": "runner",
 }
 _MODULES = {"errors", "io", "runner", "sources", "transformation", "util", "wrapper"}
 

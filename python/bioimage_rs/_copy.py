@@ -50,7 +50,7 @@ def copy(
     block_shape
         Extents of a block, multiples of the output's chunks; by default the input's chunks.
     job_type
-        `local` (threads) or `subprocess` (worker processes).
+        `local` (threads), `subprocess` (worker processes) or `slurm` (job arrays on a cluster).
     job_config
         Settings of the backend.
     num_workers
@@ -97,6 +97,11 @@ def copy(
     True
     """
     if isinstance(output, str | os.PathLike):
+        if job_config is not None:
+            raise ValueError(
+                "job_config is not used with a path as output. Pass an array that exists, such as "
+                "open_source(path, mode='r+'), or store the settings with write_slurm_config()."
+            )
         return _copy_to_path(
             input,
             output,
@@ -123,7 +128,9 @@ def copy(
     target = as_source(result)
     if resume_from is not None:
         run = Run(_native.find_run(str(resume_from)))
-        run.resume(num_workers=num_workers, backend=runner.job_type)
+        slurm = runner._how(num_workers)["slurm"]
+        run._resume(workers=num_workers, backend=runner.job_type, slurm=slurm)
+        run.wait()
         return result
     mask_source = None if mask is None else as_source(mask)
     direct = local and num_workers == 1 and block_shape is None
@@ -135,6 +142,7 @@ def copy(
         block_ids, bad_ids = known_blocks(block_ids, total)
     if not local:
         _checks.reopenable([source], [target], mask_source)
+        runner._check_settings()
     if not target.writable:
         raise TypeError(f"The output ({type(target).__name__}) is read-only.")
     if 0 in source.shape:

@@ -197,12 +197,20 @@ class Run:
                 self._let_go()
             return ended
         if self._native.state in ("running", "cancelling"):
+            # Jobs on a cluster outlive whoever submitted them.
+            led = self._native.adopt()
+            if led is not None:
+                self._native = led
+                return None
             time.sleep(max(seconds, 0.1))
             return None
         return json.dumps(self.outcome)
 
     def wait(self) -> "Run":
         """Wait for the end; an interrupt cancels a run that this process leads.
+
+        A run on a cluster goes on when nobody waits for it, and is led by whoever waits: submitted
+        again what was lost, and brought to its end.
 
         Raises
         ------
@@ -265,10 +273,11 @@ class Run:
 
 
 def find_program() -> str | None:
-    """The `bp` program that was installed with this package."""
+    """The `bp` program that was installed with this package, or that of `$BIOIMAGE_RS_BP`."""
     import sysconfig
 
-    program = Path(sysconfig.get_path("scripts")) / "bp"
+    named = os.environ.get("BIOIMAGE_RS_BP")
+    program = Path(named) if named else Path(sysconfig.get_path("scripts")) / "bp"
     return str(program) if program.exists() else None
 
 
@@ -291,7 +300,7 @@ def stopped_by_interrupt(run: Run) -> Iterator[None]:
     """Cancel a run when the block is left by an exception before the run has ended.
 
     An interrupt waits until a run that this process leads has stopped (about a second at most), and
-    is raised again with a note that says how to go on.
+    is raised again with a note that says how to go on. A run on a cluster is left alone.
     """
     try:
         yield
@@ -299,9 +308,12 @@ def stopped_by_interrupt(run: Run) -> Iterator[None]:
         run._native.stop(interrupt)
         run._let_go()
         raise
-    except BaseException:
+    except BaseException as reason:
         if run._native.is_led_here and run._native.wait(0) is None:
-            run._native.cancel()
+            if run._native.is_on_cluster:
+                run._native.stop(reason)
+            else:
+                run._native.cancel()
         run._let_go()
         raise
 

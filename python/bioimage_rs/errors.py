@@ -23,6 +23,7 @@ __all__ = [
     "RunFolderError",
     "RunNotFoundError",
     "RunnerError",
+    "SchedulerError",
     "StorageError",
 ]
 
@@ -81,6 +82,10 @@ class ConflictError(BioimageError):
 
 class RunFolderError(BioimageError):
     """A run folder is damaged or of a newer version."""
+
+
+class SchedulerError(BioimageError, RuntimeError):
+    """A scheduler refused, or cannot be reached; change what is asked of it, or try later."""
 
 
 class CancelledError(BioimageError):
@@ -177,6 +182,10 @@ _CLASSES: dict[str, type[BioimageError]] = {
     "worker-lost": RunnerError,
     "timed-out": RunnerError,
     "out-of-memory": RunnerError,
+    "time-limit": RunnerError,
+    "node-failed": RunnerError,
+    "preempted": RunnerError,
+    "scheduler-failed": SchedulerError,
     "cancelled": CancelledError,
     "foreign": RunnerError,
     "internal": InternalError,

@@ -4,6 +4,7 @@
 mod arrays;
 mod blocking;
 mod commands;
+mod config;
 mod errors;
 mod foreign;
 mod function;
@@ -36,6 +37,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(runs::copy, module)?)?;
     module.add_function(wrap_pyfunction!(runs::run_function, module)?)?;
     module.add_function(wrap_pyfunction!(runs::parse_bytes, module)?)?;
+    module.add_function(wrap_pyfunction!(config::slurm_config_file, module)?)?;
+    module.add_function(wrap_pyfunction!(config::stored_slurm_config, module)?)?;
+    module.add_function(wrap_pyfunction!(config::write_slurm_config, module)?)?;
     module.add_function(wrap_pyfunction!(language::work, module)?)?;
     module.add_function(wrap_pyfunction!(runs::list_runs, module)?)?;
     module.add_function(wrap_pyfunction!(runs::find_run, module)?)?;

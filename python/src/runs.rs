@@ -6,6 +6,7 @@ use crate::function::Function;
 use crate::language;
 use bioimage_engine::array::Cast;
 use bioimage_engine::config::Config;
+use bioimage_engine::config::slurm::SlurmDefaults;
 use bioimage_engine::grid::Region;
 use bioimage_engine::op::copy::Copy;
 use bioimage_engine::op::{Operation, OperationSpec};
@@ -61,6 +62,18 @@ impl Run {
         self.view.run().is_some()
     }
 
+    /// Whether the latest attempt is worked on by a cluster, which goes on without this process.
+    #[getter]
+    fn is_on_cluster(&self, py: Python<'_>) -> PyResult<bool> {
+        is_on_cluster(&self.view.folder).into_python(py)
+    }
+
+    /// The run as led by this process from now on: one on a cluster that nobody leads any more.
+    fn adopt(&self, py: Python<'_>) -> PyResult<Option<Run>> {
+        let led = py.detach(|| bioimage_engine::run::Run::adopt(&self.view.folder));
+        Ok(led.into_python(py)?.map(|run| Run { view: RunView::of(run) }))
+    }
+
     /// The blocks that failed, with their errors, as JSON.
     fn failures(&self, py: Python<'_>) -> PyResult<String> {
         let read = || -> Result<serde_json::Value> {
@@ -114,10 +127,9 @@ impl Run {
     }
 
     /// Stops a run that this process leads, and notes on the exception that is the reason how to
-    /// go on. A second interrupt does not wait for the end.
+    /// go on. A second interrupt does not wait for the end. Jobs on a cluster are left alone.
     fn stop(&self, py: Python<'_>, interrupt: &Bound<'_, PyAny>) -> PyResult<()> {
-        let Some(run) = self.view.run() else { return Ok(()) };
-        if is_on_cluster(&self.view.folder).into_python(py)? {
+        if self.is_on_cluster(py)? {
             let id = self.view.folder.request().into_python(py)?.id;
             let note = format!(
                 "The jobs of this run go on in Slurm. bp.attach('{id}').wait() or %bp watch {id} \
@@ -125,6 +137,7 @@ impl Run {
             );
             return interrupt.call_method1("add_note", (note,)).map(drop);
         }
+        let Some(run) = self.view.run() else { return Ok(()) };
         self.cancel(py)?;
         while py.detach(|| run.wait_for(Duration::from_millis(50))).is_none() {
             py.check_signals()?;
@@ -215,7 +228,8 @@ impl HowTo {
             task_timeout: self.task_timeout.map(Duration::from_secs_f64),
             slurm: match &self.slurm {
                 Some(settings) => slurm_settings(settings)?,
-                None => Config::load()?.slurm,
+                None if self.backend == Backend::Slurm.as_str() => SlurmDefaults::load()?.settings,
+                None => SlurmSettings::default(),
             },
         })
     }
@@ -227,8 +241,11 @@ impl HowTo {
 }
 
 fn slurm_settings(json: &str) -> Result<SlurmSettings> {
-    serde_json::from_str(json)
-        .map_err(|error| Error::argument(format!("settings for Slurm: {error}")))
+    let settings: SlurmSettings = serde_json::from_str(json)
+        .map_err(|error| Error::argument(format!("settings for Slurm: {error}")))?;
+    settings.memory()?;
+    settings.time_limit()?;
+    Ok(settings)
 }
 
 fn sink_of(output: &Array) -> Result<Output> {

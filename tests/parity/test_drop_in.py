@@ -10,11 +10,8 @@ from typing import Any
 
 import pytest
 
-# Operations, the cluster and what belongs to them are added with their own tests.
+# Operations and what belongs to them are added with their own tests.
 LATER = {
-    "SlurmConfig",
-    "SlurmRunner",
-    "config_file_path",
     "downsample",
     "evaluation",
     "filters",
@@ -22,7 +19,6 @@ LATER = {
     "operations",
     "segmentation",
     "stats",
-    "write_slurm_config",
 }
 MODULES = ["", "runner", "sources", "wrapper", "transformation", "util", "io", "io.files"]
 
@@ -148,6 +144,28 @@ except runner.RunnerError as error:
     print(error, error.failed_block_ids, error.tmp_folder)
 copied = bp.copy(array, np.zeros_like(data), num_workers=2, mask=data > 50)
 print(int(copied.sum()))
+
+# settings for a cluster
+file = bp.write_slurm_config(partition="cpu", time="1:00:00")
+print(file == str(bp.config_file_path()), bp.config_file_path("~/lab.toml"))
+bp.write_slurm_config(mem="8G", qos=None)
+config = bp.SlurmConfig.load(gpus=1)
+print(config.partition, config.time, config.mem, config.qos, config.gpus, config.latency_wait)
+bp.write_slurm_config(replace=True, account="lab")
+print(bp.SlurmConfig.load().partition, bp.SlurmConfig.load().account)
+config = bp.SlurmConfig(5, "/shared", None, 2, None, "gpu", "60")
+print(config.poll_interval, config.tmp_root, config.tasks_per_worker, config.partition, config.time)
+print(bp.SlurmConfig.load(work + "/nothing.toml") == bp.SlurmConfig())
+print(type(bp.get_runner("Slurm")).__name__, bp.get_runner("slurm").config.account)
+for refused in (
+    lambda: bp.get_runner("slurm", runner.RunnerConfig()),
+    lambda: bp.get_runner("slurm").map(lambda item: item, 2),
+    lambda: bp.get_runner("foo"),
+):
+    try:
+        refused()
+    except (TypeError, ValueError) as error:
+        print(type(error).__name__, error)
 """
 
 
@@ -160,7 +178,11 @@ def test_a_script_prints_the_same(tmp_path: Path) -> None:
         script.write_text(SCRIPT.replace("LIBRARY", library))
         done = subprocess.run(
             [sys.executable, script, folder],
-            env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
+            env={
+                **os.environ,
+                "XDG_STATE_HOME": str(tmp_path),
+                "XDG_CONFIG_HOME": str(folder / "config"),
+            },
             text=True,
             capture_output=True,
         )

@@ -4,11 +4,17 @@ from bioimage_rs.errors import BlockFailure, RunnerError
 from bioimage_rs.runner._base import (
     LocalRunner,
     Runner,
+    SlurmRunner,
     SubprocessRunner,
     get_runner,
     run_block,
 )
-from bioimage_rs.runner._config import RunnerConfig
+from bioimage_rs.runner._config import (
+    RunnerConfig,
+    SlurmConfig,
+    config_file_path,
+    write_slurm_config,
+)
 
 __all__ = [
     "BlockFailure",
@@ -16,7 +22,11 @@ __all__ = [
     "Runner",
     "RunnerConfig",
     "RunnerError",
+    "SlurmConfig",
+    "SlurmRunner",
     "SubprocessRunner",
+    "config_file_path",
     "get_runner",
     "run_block",
+    "write_slurm_config",
 ]

@@ -10,11 +10,11 @@ from typing import Any
 from bioimage_rs import _native
 from bioimage_rs._functions import TooLargeError, dump, dump_value, of_blocks
 from bioimage_rs._progress import showing
-from bioimage_rs._runs import Progress, Run, find_program, finish, stopped_by_interrupt
+from bioimage_rs._runs import Progress, Run, attach, find_program, finish, stopped_by_interrupt
 from bioimage_rs._threads import begin_run, end_run
 from bioimage_rs.errors import RunnerError
 from bioimage_rs.runner import _checks
-from bioimage_rs.runner._config import RunnerConfig
+from bioimage_rs.runner._config import RunnerConfig, SlurmConfig
 from bioimage_rs.sources import Source, SourceLike, as_source
 from bioimage_rs.sources._array import engine_array
 from bioimage_rs.util import (
@@ -320,6 +320,7 @@ class Runner:
         label = name or getattr(function, "__name__", type(function).__name__)
         if not self._is_local:
             _checks.reopenable(sources.inputs, sources.outputs, sources.mask)
+            self._check_settings()
         payload = self._payload(function, sources, label, halo, has_return_val, items)
         arrays = [engine_array(source, writable=False, opaque=True) for source in sources.inputs]
         keep = has_return_val and self._is_local
@@ -367,6 +368,9 @@ class Runner:
                 end_run()
             raise
         return Run(native, function=made if local else None, ids=block_ids)
+
+    def _check_settings(self) -> None:
+        """Refuse settings with which nothing can be begun."""
 
     def _how(self, num_workers: int) -> dict[str, Any]:
         """The settings as the engine takes them."""
@@ -448,6 +452,9 @@ class Runner:
         )
 
 
+_RESUMED_WITH = ("budget", "task_timeout", "tasks_per_worker", "slurm")
+
+
 class _DistributedRunner(Runner):
     """A backend of worker processes, whose runs can be finished from their folders."""
 
@@ -476,9 +483,9 @@ class _DistributedRunner(Runner):
         -------
         The values of all blocks or items, if they were wanted.
         """
-        run = Run(_native.find_run(os.fspath(tmp_folder)))
+        run = attach(tmp_folder)
         how = self._how(num_workers or 1)
-        settings = {name: how[name] for name in ("budget", "task_timeout", "tasks_per_worker")}
+        settings = {name: how[name] for name in _RESUMED_WITH}
         run._resume(backend=self.job_type, workers=num_workers, **settings)
         run.wait()
         _before_cleanup(pre_cleanup, run)
@@ -502,8 +509,81 @@ class SubprocessRunner(_DistributedRunner):
     job_type = "subprocess"
 
 
+class SlurmRunner(_DistributedRunner):
+    """Job arrays on a Slurm cluster.
+
+    At most `num_workers` tasks run at the same time. The jobs go on when the process that waits for
+    them is interrupted or ends; `bp.attach(...).cancel()` stops them.
+
+    Parameters
+    ----------
+    config
+        The settings; those of the config file by default.
+
+    Raises
+    ------
+    TypeError
+        For settings that are not for Slurm.
+    """
+
+    job_type = "slurm"
+    config: SlurmConfig
+
+    def __init__(self, config: RunnerConfig | None = None) -> None:
+        config = SlurmConfig.load() if config is None else config
+        if not isinstance(config, SlurmConfig):
+            raise TypeError(
+                f"SlurmRunner requires a SlurmConfig, got {type(config).__name__}. Pass "
+                "job_config=SlurmConfig(...) (it carries partition/account/time/etc.)."
+            )
+        super().__init__(config)
+
+    def _check_settings(self) -> None:
+        if self.config.tmp_root is None:
+            raise ValueError(
+                "SlurmRunner requires config.tmp_root to be set to a shared filesystem visible to "
+                "all compute nodes (node-local /tmp is not usable)."
+            )
+
+    def _how(self, num_workers: int) -> dict[str, Any]:
+        # The folder lies in the `tmp_root` of these settings, and is on record where all runs are.
+        return {**super()._how(num_workers), "slurm": self.config._to_native(), "run_root": None}
+
+    def reattach(
+        self,
+        tmp_folder: str,
+        name: str = "reattach",
+        pre_cleanup: Callable[[str], None] | None = None,
+    ) -> list[Any] | None:
+        """Wait for a run whose jobs were submitted before, by this process or another one.
+
+        Parameters
+        ----------
+        tmp_folder
+            The run's folder, or its id.
+        name
+            Not used: the run keeps its name.
+        pre_cleanup
+            Called with the run's folder after success.
+
+        Returns
+        -------
+        The values of all blocks or items, if they were wanted.
+
+        Raises
+        ------
+        RunnerError
+            If blocks failed.
+        """
+        run = attach(tmp_folder)
+        with showing(run):
+            run.wait()
+        _before_cleanup(pre_cleanup, run)
+        return run.result if run._has_values else None
+
+
 _RUNNERS: dict[str, type[Runner]] = {
-    runner.job_type: runner for runner in (LocalRunner, SubprocessRunner)
+    runner.job_type: runner for runner in (LocalRunner, SubprocessRunner, SlurmRunner)
 }
 
 
@@ -513,7 +593,7 @@ def get_runner(job_type: str, config: RunnerConfig | None = None) -> Runner:
     Parameters
     ----------
     job_type
-        `local` or `subprocess`, in any case.
+        `local`, `subprocess` or `slurm`, in any case.
     config
         Its settings.
 
