@@ -240,6 +240,9 @@ def test_a_refusal_of_the_scheduler_is_an_error_of_the_run(home: Path) -> None:
     # The run is on record, although its folder lies elsewhere.
     assert bp.attach("last").folder.parent == home / "shared"
     assert [run.state for run in bp.runs()] == ["failed"]
+    bp.command("runs remove last")
+    assert not bp.runs()
+    assert not list((home / "shared").iterdir())
 
 
 # Starts the tasks of an array at once, as processes of this machine.

@@ -16,8 +16,8 @@ use std::fmt::Write;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = keys_help())]
 pub struct ConfigArgs {
-    /// key=value sets a default, key= removes it, key shows it; nothing shows all. After the word slurm: those for the cluster
-    #[arg(value_name = "[slurm] KEY[=VALUE]")]
+    /// key=value sets a default, key= removes it, key shows it; nothing shows all. Behind the word slurm: defaults for the cluster
+    #[arg(value_name = "KEY[=VALUE]")]
     keys: Vec<String>,
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -33,7 +33,7 @@ fn keys_help() -> String {
         // Writing to a text does not fail.
         let _ = writeln!(text, "  {:<18} {}", key.name, key.help);
     }
-    text += "\nKeys after slurm:\n";
+    text += "\nKeys behind slurm, as in bp config slurm partition=cpu:\n";
     for key in SLURM_KEYS {
         let _ = writeln!(text, "  {:<18} {}", key.name, key.help);
     }
