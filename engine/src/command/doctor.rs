@@ -3,6 +3,7 @@
 use super::options::{OutputOptions, SlurmOptions};
 use super::{Host, Reply, Value};
 use crate::config::Config;
+use crate::config::slurm::SlurmDefaults;
 use crate::error::{Error, Kind, Result};
 use crate::plan::bytes_text;
 use crate::run::slurm::{self, Answer, Place};
@@ -258,7 +259,7 @@ fn slurm_checks(args: &DoctorArgs, host: &mut dyn Host) -> Result<Vec<Check>> {
         ),
     });
     let config = Config::load().unwrap_or_default();
-    let settings = args.options.over(&config.slurm);
+    let settings = args.options.over(&SlurmDefaults::load()?.settings);
     match slurm::validate(&settings) {
         Ok(()) => checks.push(ok("the cluster has what is asked of it")),
         Err(error) => {
