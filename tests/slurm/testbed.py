@@ -17,6 +17,8 @@ _SETTINGS = {
     "SLURM_TEST_MEMORY": "4096",
     "SLURM_TEST_SLURMD_TIMEOUT": "5",
     "SLURM_TEST_KILL_WAIT": "1",
+    # A lost node is asked several times, and each may take so long.
+    "SLURM_TEST_EXTRA": "MessageTimeout=5",
 }
 _UNABLE = 77
 _NODES = ("n1", "n2")
