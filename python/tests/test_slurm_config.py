@@ -215,27 +215,25 @@ def test_the_engine_gets_what_is_set() -> None:
     }
 
 
-PROGRAM = """#!/bin/sh
-case "$(basename $0)" in
-    scontrol) echo "MaxArraySize = 1001" ;;
-    *) echo "sbatch: error: no such partition" >&2; exit 1 ;;
-esac
-"""
+def pretend(home: Path, monkeypatch: pytest.MonkeyPatch, sbatch: str) -> None:
+    """Programs of Slurm, of which most have nothing to say."""
+    programs = dict.fromkeys(("scontrol", "squeue", "sacct", "scancel", "sacctmgr"), "#!/bin/sh\n")
+    programs["sinfo"] = "#!/bin/sh\necho 'cpu*|infinite|2|64000|64|(null)|(null)'\n"
+    for name, text in {**programs, "sbatch": sbatch}.items():
+        stored(text, home / "slurm" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{home / 'slurm'}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture
 def refusing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheduler that takes nothing."""
-    for name in ("sbatch", "scontrol", "squeue", "sacct", "scancel", "sinfo", "sacctmgr"):
-        program = stored(PROGRAM, home / "slurm" / name)
-        program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{home / 'slurm'}{os.pathsep}{os.environ['PATH']}")
+    pretend(home, monkeypatch, "#!/bin/sh\necho 'sbatch: error: not today' >&2\nexit 1\n")
 
 
 @pytest.mark.usefixtures("refusing")
 def test_a_refusal_of_the_scheduler_is_an_error_of_the_run(home: Path) -> None:
     config = SlurmConfig(tmp_root=str(home / "shared"), poll_interval=0.2)
-    with pytest.raises(RuntimeError, match="no such partition"):
+    with pytest.raises(RuntimeError, match="not today"):
         bp.get_runner("slurm", config).map(lambda item: item, 3)
     # The run is on record, although its folder lies elsewhere.
     assert bp.attach("last").folder.parent == home / "shared"
@@ -261,10 +259,7 @@ print(7)
 @pytest.fixture
 def obliging(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheduler that starts everything at once, and of which nobody hears again."""
-    for name in ("scontrol", "squeue", "sacct", "scancel", "sinfo", "sacctmgr"):
-        stored("#!/bin/sh\n", home / "slurm" / name).chmod(0o755)
-    stored(SBATCH.format(python=sys.executable), home / "slurm/sbatch").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{home / 'slurm'}{os.pathsep}{os.environ['PATH']}")
+    pretend(home, monkeypatch, SBATCH.format(python=sys.executable))
 
 
 SUBMITTED = """

@@ -259,7 +259,14 @@ fn slurm_checks(args: &DoctorArgs, host: &mut dyn Host) -> Result<Vec<Check>> {
         ),
     });
     let config = Config::load().unwrap_or_default();
-    let settings = args.options.over(&SlurmDefaults::load()?.settings);
+    let stored = match SlurmDefaults::load() {
+        Ok(stored) => stored.settings,
+        Err(error) => {
+            checks.push(failed(error));
+            return Ok(checks);
+        }
+    };
+    let settings = args.options.over(&stored);
     match slurm::validate(&settings) {
         Ok(()) => checks.push(ok("the cluster has what is asked of it")),
         Err(error) => {
