@@ -42,7 +42,7 @@ def submissions(home: Path) -> list[dict[str, Any]]:
     return found
 
 
-def double(block: Any, inputs: Any, outputs: Any, mask: Any) -> int:
+def double(block: Any, inputs: Any, outputs: Any, mask: Any) -> Any:
     """What most tests do per block."""
     roi = bp.to_roi(block)
     outputs[0][roi] = 2 * inputs[0][roi]
@@ -53,7 +53,7 @@ def test_values_and_voxels_are_those_of_a_local_run(
     cluster: Cluster, home: Path, arrays: tuple[Any, Any]
 ) -> None:
     ones, out = arrays
-    copy = np.zeros(SHAPE, "uint8")
+    copy: Any = np.zeros(SHAPE, "uint8")
     local = bp.get_runner("local").run(double, [ones], [copy], has_return_val=True)
     runner = bp.get_runner("slurm", config(home, tasks_per_worker=2))
     values = runner.run(double, [ones], [out], num_workers=3, has_return_val=True)
@@ -203,6 +203,6 @@ def test_a_run_is_waited_for_by_another_process(
         wait_for("the submission", lambda: bool(submissions_of_all(home)))
         leader.kill()
     (folder,) = (home / "runs").iterdir()
-    values = bp.get_runner("slurm", config(home)).reattach(str(folder))
+    values = bp.SlurmRunner(config(home)).reattach(str(folder))
     assert values == [begin for begin in (0, 8, 16, 24) for _ in range(4)]
     assert (arrays[1][...] == 2).all()

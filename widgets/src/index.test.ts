@@ -224,6 +224,14 @@ describe("RunProgress", () => {
     expect(get(".bp-details").hidden).toBe(true);
   });
 
+  it("tells what the tasks of a cluster used, and what to ask for next time", () => {
+    const usage = (requested: number, used: number) => ({ requested: { max: requested }, used: { max: used, median: used } });
+    const efficiency = { memory: usage(4e9, 1e9), cpus: usage(2, 0.94), time: usage(3600, 60), suggested: { mem: "1200M", time: "2", cpus: 1 } };
+    const { el } = show(inState("succeeded", { efficiency }));
+    expect(el.textContent).toContain("cpus 0.9 of 2");
+    expect(el.textContent).toContain("--mem 1200M --time 2 --cpus 1");
+  });
+
   it("shows only the block that was asked for last", () => {
     const failures = [17, 18].map((block) => ({ block, region: "", kind: "io", message: "", class: "transient", attempts: 2 }));
     const { model, el, text } = show(inState("failed", { failures, failures_total: 150 }));

@@ -5,7 +5,7 @@ use super::folder::{Attempt, BlockSet, Request, RunFolder};
 use super::lock::{LeadLock, OutputLock};
 use super::monitor::{BlockState, Counts, Monitor};
 use super::process::{boot_id, host_name};
-use super::slurm::Leader;
+use super::slurm::{Efficiency, Leader};
 use super::subprocess::Pool;
 use super::worker::Job;
 use super::{Backend, journal, threads};
@@ -264,8 +264,23 @@ fn drive(led: &Led, lead: Lead, cancel: &CancelToken) -> Outcome {
     if outcome.state == RunState::Succeeded {
         note_when_durable(led, &lead.attempt);
     }
+    if lead.attempt.backend == Backend::Slurm {
+        measure_efficiency(led.folder.clone());
+    }
     outcome
 }
+
+/// Accounting learns of the last tasks some seconds after they have ended. If the process is gone by
+/// then, whoever asks for the run's status measures instead.
+fn measure_efficiency(folder: RunFolder) {
+    drop(std::thread::Builder::new().name("efficiency".into()).spawn(move || {
+        std::thread::sleep(ACCOUNTING_LAG);
+        Efficiency::measure(&folder)
+    }));
+}
+
+/// How far accounting lags behind.
+const ACCOUNTING_LAG: Duration = Duration::from_secs(6);
 
 /// Flushes the outputs and writes `durable.json`, behind the back of whoever waited for the run. If
 /// the process ends before that, nothing is lost unless the machine crashes, too; then the run is
@@ -393,13 +408,14 @@ fn follow(led: &Led, lead: &Lead, cancel: &CancelToken) -> Result<Outcome> {
                 let result = loop {
                     let begun = Instant::now();
                     look(&mut monitor)?;
+                    let cost = begun.elapsed();
                     match leader.step(&monitor, cancel) {
                         Ok(true) => {}
                         Ok(false) => break Ok(()),
                         Err(error) => break Err(error),
                     }
                     // Thousands of journals take a while to look at, and are looked at less often.
-                    let rest = POLL.max(begun.elapsed() * LOOKING).min(Duration::from_secs(5));
+                    let rest = POLL.max(cost * LOOKING).min(Duration::from_secs(5));
                     if !cancel.is_cancelled() {
                         cancel.sleep(rest);
                     } else {

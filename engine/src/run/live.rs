@@ -97,6 +97,8 @@ const MAX_CELLS: u64 = 100_000;
 const MAX_WORKERS: usize = 1000;
 /// A view spends at most this share of its time on looking.
 const LOOKING: u32 = 100;
+/// So many seconds after the end of a run on a cluster its accounting may still come.
+const ACCOUNTING: f64 = 20.0;
 /// So many failures are listed.
 const MAX_FAILURES: usize = 100;
 
@@ -164,7 +166,8 @@ impl LiveView {
         if state.is_final() {
             self.monitor.settle();
         }
-        let mut tick = Tick { finished: state.is_final(), ..Tick::default() };
+        let finished = state.is_final() && !self.awaits_accounting()?;
+        let mut tick = Tick { finished, ..Tick::default() };
         if self.attempt_sent != self.monitor.attempt() {
             self.attempt_sent = self.monitor.attempt();
             self.monitor.take_changed();
@@ -229,7 +232,7 @@ impl LiveView {
             Some(name) => {
                 Some(<Backend as clap::ValueEnum>::from_str(name, false).map_err(|_| {
                     Error::argument(format!("unknown backend '{name}'"))
-                        .fix("Use local or subprocess.")
+                        .fix("Use local, subprocess or slurm.")
                 })?)
             }
         };
@@ -379,8 +382,18 @@ impl LiveView {
             "workers": workers,
             "failures": failures,
             "failures_total": self.monitor.failures().len(),
+            "efficiency": slurm::Efficiency::recorded(folder).filter(|_| state.is_final()),
             "message": self.message(state, outcome),
         }))
+    }
+
+    /// Whether what the tasks of a cluster used will soon be known.
+    fn awaits_accounting(&self) -> Result<bool> {
+        let folder = &self.view.folder;
+        let recently = |end: Outcome| now() < end.ended + ACCOUNTING;
+        Ok(is_on_cluster(folder)?
+            && folder.read::<Outcome>("outcome.json").is_ok_and(recently)
+            && slurm::Efficiency::recorded(folder).is_none())
     }
 
     /// Who works, and on a cluster also what waits there and why.

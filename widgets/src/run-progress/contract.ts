@@ -52,6 +52,19 @@ export interface Failure {
   attempts: number;
 }
 
+interface Usage {
+  requested: { max: number };
+  used: { max: number; median: number };
+}
+
+/** What the tasks of a cluster used of what they asked for: bytes, processors, seconds. */
+export interface Efficiency {
+  memory: Usage;
+  cpus: Usage;
+  time: Usage;
+  suggested: { mem?: string; time: string; cpus: number };
+}
+
 export interface Status {
   state: RunState;
   attempt: number;
@@ -66,6 +79,7 @@ export interface Status {
   workers: Worker[];
   failures: Failure[];
   failures_total: number;
+  efficiency?: Efficiency | null;
   message: string | null;
 }
 

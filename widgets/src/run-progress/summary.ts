@@ -1,7 +1,7 @@
 /** The numbers of a run: progress bar, legend with counts, rates, memory, workers. */
 
 import { element, reconcile, setAttribute, setText, show } from "../dom";
-import { Cell, isActive, type Counts, type Run, type Status, type Worker } from "./contract";
+import { Cell, isActive, type Counts, type Efficiency, type Run, type Status, type Worker } from "./contract";
 import { formatBytes, formatCount, formatDuration, formatPercent, formatScaled } from "./format";
 import { paintCell, readPalette } from "./glyphs";
 import { Rate } from "./state";
@@ -104,7 +104,7 @@ export class Numbers {
   private attempt: number | undefined;
 
   constructor() {
-    for (const name of ["Stage", "Elapsed", "Remaining", "Speed", "Read", "Written", "Memory"]) {
+    for (const name of ["Stage", "Elapsed", "Remaining", "Speed", "Read", "Written", "Memory", "Used", "Next time"]) {
       const value = element("dd", {});
       const row = element("div", {}, element("dt", {}, name), value);
       this.values.set(name, { row, value });
@@ -131,6 +131,7 @@ export class Numbers {
     this.set("Read", this.amount(status.bytes_read, this.read, status));
     this.set("Written", this.amount(status.bytes_written, this.written, status));
     this.setMemory(status);
+    this.setEfficiency(status.efficiency ?? undefined);
   }
 
   setElapsed(seconds: number, silentFor: number | undefined): void {
@@ -143,6 +144,20 @@ export class Numbers {
     const mean = status.elapsed_s > 0 ? bytes / status.elapsed_s : undefined;
     const speed = isActive(status.state) ? rate.perSecond : mean;
     return speed === undefined ? formatBytes(bytes) : `${formatBytes(bytes)}, ${formatBytes(speed)}/s`;
+  }
+
+  /** The largest of a cluster's tasks counts for the next request. */
+  private setEfficiency(efficiency: Efficiency | undefined): void {
+    const of = ({ used, requested }: Efficiency["memory"], format: (value: number) => string): string =>
+      requested.max > 0 ? `${format(used.max)} of ${format(requested.max)}` : format(used.max);
+    const parts = efficiency && [
+      `memory ${of(efficiency.memory, formatBytes)}`,
+      `cpus ${of(efficiency.cpus, (cpus) => String(Math.round(10 * cpus) / 10))}`,
+      `time ${of(efficiency.time, formatDuration)}`,
+    ];
+    this.set("Used", parts?.join(", "));
+    const next = efficiency?.suggested;
+    this.set("Next time", next && [...(next.mem === undefined ? [] : [`--mem ${next.mem}`]), `--time ${next.time}`, `--cpus ${next.cpus}`].join(" "));
   }
 
   private setMemory({ memory: { projected, budget, peak } }: Status): void {
