@@ -134,15 +134,20 @@ def processor() -> str:
     return platform.machine()
 
 
+def machine(*libraries: str) -> str:
+    """Where and with what something was measured, and when."""
+    versions = ", ".join(f"{name} {version(name)}" for name in libraries)
+    return (
+        f"{platform.system()} {platform.release()}, {processor()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}; {versions}; {time.strftime('%Y-%m-%d')}"
+    )
+
+
 def report(results: dict[str, dict[str, dict[str, float]]], starts: dict[str, float]) -> str:
     """The table, as Markdown."""
-    versions = [
-        f"{name} {version(name)}" for name in (*TOOLS, "zarr", "numpy") if name != "zarr-python"
-    ]
+    compared = [name for name in (*TOOLS, "zarr", "numpy") if name != "zarr-python"]
     lines = [
-        f"{platform.system()} {platform.release()}, {processor()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}; {', '.join(versions)}; "
-        f"{time.strftime('%Y-%m-%d')}; {np.prod(SHAPE) / 1e6:.0f} MB of u8, {WORKERS} workers, "
+        f"{machine(*compared)}; {np.prod(SHAPE) / 1e6:.0f} MB of u8, {WORKERS} workers, "
         f"medians of {ROUNDS}.",
         "",
         "| case | " + " | ".join(TOOLS) + " | ratio to bioimage-py | to tensorstore |",

@@ -1,9 +1,10 @@
-"""Runs on a cluster of this machine: `python bench/slurm.py`, as root, with Debian's Slurm.
+"""Runs on a cluster of this machine: `python bench/slurm.py [--write PAGE]`, as root.
 
 Prints what a task costs beside its blocks, ours and bioimage-py's, and what following many tasks
 costs the process that leads.
 """
 
+import argparse
 import json
 import os
 import resource
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import numpy as np
 import zarr
+from compare import machine
 from slurm.testbed import Cluster
 
 TASKS = 8
@@ -108,25 +110,48 @@ def following(folder: Path) -> tuple[float, float]:
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, took
 
 
-def main() -> None:
+def report() -> str:
+    """What is measured, as Markdown."""
     with tempfile.TemporaryDirectory(prefix="bp-slurm-") as name:
         root = Path(name)
         with Cluster(root / "cluster", max_array=MANY_TASKS + 1) as cluster:
             os.environ["SLURM_CONF"] = str(cluster.config)
+            version = cluster.call("sinfo", "--version")
             ours, theirs = (overhead(tool, root / tool) for tool in TOOLS)
             own = native(root / "native")
             spent, took = following(root / "many")
-    print(
-        "| from the start of a task's script to its first block | seconds | bioimage-py's share |"
+    rows = {"bioimage-py, a Python function": theirs}
+    rows |= {"bioimage-rs, a Python function": ours, "bioimage-rs, a native copy": own}
+    table = [
+        f"| {what} | {seconds:.3f} s | {theirs / seconds:.1f}x |" for what, seconds in rows.items()
+    ]
+    return "\n".join(
+        [
+            f"{machine('bioimage-rs', 'bioimage-py', 'numpy')}; {version}, "
+            f"two nodes on loopback; medians of {TASKS} tasks.",
+            "",
+            "| from the start of a task's script to its first block | time | than bioimage-py |",
+            "|---|---|---|",
+            *table,
+            "",
+            f"Following {MANY_BLOCKS:,} blocks in {MANY_TASKS:,} tasks took the process that led "
+            f"{spent:.2f} s of processor time in {took:.0f} s, its calls of Slurm included: "
+            f"{spent / took:.1%} of a core.",
+        ]
     )
-    print("|---|---|---|")
-    print(f"| bioimage-py, a Python function | {theirs:.3f} | |")
-    print(f"| bioimage-rs, a Python function | {ours:.3f} | {theirs / ours:.1f}x |")
-    print(f"| bioimage-rs, a native copy | {own:.3f} | {theirs / own:.1f}x |")
-    print(
-        f"\nFollowing {MANY_BLOCKS:,} blocks in {MANY_TASKS:,} tasks took the leader "
-        f"{spent:.2f} s of processor time in {took:.0f} s ({spent / took:.1%} of a core)."
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--write", type=Path, help="page whose part after '<!-- table -->' is replaced"
     )
+    arguments = parser.parse_args()
+    text = report()
+    print(text)
+    if arguments.write:
+        head, mark, _ = arguments.write.read_text().partition("<!-- table -->\n")
+        arguments.write.write_text(f"{head}{mark}\n{text}\n")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ import pickle
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bioimage_rs import _native
-from bioimage_rs.sources import Source, from_spec
+from bioimage_rs.sources import Source, SourceSpec, from_spec
 from bioimage_rs.sources._array import ArraySource, engine_array
 
 # A function that holds on to more than this is not written into the folder of a local run, which
@@ -70,6 +71,11 @@ def load(folder: Path, inputs: Sequence["_native.Array"]) -> "_native.Function":
     with (Path(folder) / "payload").open("rb") as file:
         _check_versions(json.loads(file.readline())["versions"])
         payload = pickle.load(file)
+    paths = _moved_folders(Path(folder))
+
+    def reopened(spec: SourceSpec) -> Source:
+        return from_spec(_moved(spec, paths))
+
     pickler = dump_value if payload["has_return_val"] else None
     if payload["mode"] == "item":
         return _native.Function.of_items(
@@ -84,9 +90,9 @@ def load(folder: Path, inputs: Sequence["_native.Array"]) -> "_native.Function":
     return of_blocks(
         payload["name"],
         payload["function"],
-        [from_spec(spec) for spec in payload["inputs"]],
-        [from_spec(spec) for spec in payload["outputs"]],
-        None if mask is None else from_spec(mask),
+        [reopened(spec) for spec in payload["inputs"]],
+        [reopened(spec) for spec in payload["outputs"]],
+        None if mask is None else reopened(mask),
         inputs,
         halo=payload["halo"],
         local=False,
@@ -155,6 +161,27 @@ def _places(source: Source) -> list[tuple[str | None, str | None]]:
     return places
 
 
+def _moved_folders(folder: Path) -> list[dict[str, str]]:
+    """Folders of a run that have other names in its latest attempt."""
+    latest = max(int(file.stem) for file in (folder / "attempts").glob("*[0-9].json"))
+    attempt: dict[str, Any] = json.loads((folder / "attempts" / f"{latest}.json").read_text())
+    return list(attempt.get("paths", ()))
+
+
+def _moved(spec: Any, paths: Sequence[dict[str, str]]) -> Any:
+    """A spec, or a list of specs, where folders have other names by now."""
+    if not paths or spec is None:
+        return spec
+    if isinstance(spec, list):
+        return [_moved(one, paths) for one in spec]
+    path = spec.path
+    for folder in paths:
+        if path is not None and Path(path).is_relative_to(folder["old"]):
+            path = str(Path(folder["new"]) / Path(path).relative_to(folder["old"]))
+            break
+    return replace(spec, path=path, wrapped=_moved(spec.wrapped, paths))
+
+
 def dump_value(value: Any) -> bytes:
     """A returned value as bytes."""
     try:
@@ -184,5 +211,7 @@ def spec_of(source: Source) -> tuple[str, str] | None:
 
 def open_array(value: str, writable: bool) -> "_native.Array":
     """Open the array that `spec_of` described."""
-    spec = pickle.loads(base64.b64decode(json.loads(value)["spec"]))
-    return engine_array(from_spec(spec), writable=writable)
+    described = json.loads(value)
+    spec = pickle.loads(base64.b64decode(described["spec"]))
+    moved = _moved(spec, described.get("paths", ()))
+    return engine_array(from_spec(moved), writable=writable)

@@ -6,7 +6,7 @@ import os
 import pickle
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -233,6 +233,7 @@ class Run:
         memory: int | None = None,
         force: bool = False,
         verify: bool = False,
+        paths: Mapping[str, str] | None = None,
     ) -> "Run":
         """Finish what is not done.
 
@@ -244,9 +245,16 @@ class Run:
             Go on although an input or the engine changed.
         verify
             Also decode what is said to be done.
+        paths
+            Folders that have other names now than when the run was made: `{old: new}`.
         """
         self._resume(
-            workers=num_workers, backend=backend, budget=memory, force=force, verify=verify
+            workers=num_workers,
+            backend=backend,
+            budget=memory,
+            force=force,
+            verify=verify,
+            paths=None if paths is None else dict(paths),
         )
         return self.wait()
 

@@ -10,7 +10,7 @@ use bioimage_engine::config::slurm::SlurmDefaults;
 use bioimage_engine::grid::Region;
 use bioimage_engine::op::copy::Copy;
 use bioimage_engine::op::{Operation, OperationSpec};
-use bioimage_engine::run::folder::Code;
+use bioimage_engine::run::folder::{Code, PathMap};
 use bioimage_engine::run::live::RunView;
 use bioimage_engine::run::monitor::{BlockState, Monitor};
 use bioimage_engine::run::slurm::SlurmSettings;
@@ -20,6 +20,7 @@ use bioimage_engine::run::{
 use bioimage_engine::{Error, Result};
 use pyo3::prelude::*;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,7 +160,7 @@ impl Run {
     }
 
     #[allow(clippy::too_many_arguments, reason = "keywords on the Python side")]
-    #[pyo3(signature = (*, workers=None, backend=None, budget=None, force=false, verify=false, program=None, task_timeout=None, tasks_per_worker=None, slurm=None))]
+    #[pyo3(signature = (*, workers=None, backend=None, budget=None, force=false, verify=false, program=None, task_timeout=None, tasks_per_worker=None, slurm=None, paths=None))]
     fn resume(
         &self,
         py: Python<'_>,
@@ -172,6 +173,7 @@ impl Run {
         task_timeout: Option<f64>,
         tasks_per_worker: Option<u64>,
         slurm: Option<&str>,
+        paths: Option<BTreeMap<PathBuf, PathBuf>>,
     ) -> PyResult<()> {
         let backend: Option<Backend> =
             backend.map(|name| named("backend", name)).transpose().into_python(py)?;
@@ -185,7 +187,11 @@ impl Run {
             task_timeout: task_timeout.map(Duration::from_secs_f64),
             tasks_per_worker,
             slurm: slurm.map(slurm_settings).transpose().into_python(py)?,
-            paths: Vec::new(),
+            paths: paths
+                .into_iter()
+                .flatten()
+                .map(|(old, new)| PathMap { old, new })
+                .collect(),
         };
         py.detach(|| self.view.resume(&resume)).into_python(py)?;
         Ok(())
