@@ -187,11 +187,7 @@ impl Run {
             task_timeout: task_timeout.map(Duration::from_secs_f64),
             tasks_per_worker,
             slurm: slurm.map(slurm_settings).transpose().into_python(py)?,
-            paths: paths
-                .into_iter()
-                .flatten()
-                .map(|(old, new)| PathMap { old, new })
-                .collect(),
+            paths: paths.into_iter().flatten().map(|(old, new)| PathMap { old, new }).collect(),
         };
         py.detach(|| self.view.resume(&resume)).into_python(py)?;
         Ok(())

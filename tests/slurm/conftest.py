@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm.testbed import Cluster, UnableError
+from slurm.testbed import Cluster, UnableError, wait_for
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +25,11 @@ def cluster() -> Iterator[Cluster]:
 def _tidy(cluster: Cluster) -> Iterator[None]:
     """Fail a test that leaves jobs behind; the next one finds none, and all nodes up."""
     yield
-    left = cluster.queue()
-    cluster.repair()
-    assert left == [], "the test left jobs in the queue"
+    try:
+        # A worker that has said its last word takes a moment to end.
+        wait_for("the queue is empty", lambda: cluster.queue() == [], timeout=10)
+    finally:
+        cluster.repair()
 
 
 @pytest.fixture

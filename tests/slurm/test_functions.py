@@ -42,11 +42,15 @@ def submissions(home: Path) -> list[dict[str, Any]]:
     return found
 
 
-def double(block: Any, inputs: Any, outputs: Any, mask: Any) -> Any:
-    """What most tests do per block."""
-    roi = bp.to_roi(block)
-    outputs[0][roi] = 2 * inputs[0][roi]
-    return int(inputs[0][roi].sum()) + block.begin[0]
+def doubling() -> Any:
+    """A function that goes to the nodes by value, not by the name of this module."""
+
+    def double(block: Any, inputs: Any, outputs: Any, mask: Any) -> Any:
+        roi = bp.to_roi(block)
+        outputs[0][roi] = 2 * inputs[0][roi]
+        return int(inputs[0][roi].sum()) + block.begin[0]
+
+    return double
 
 
 def test_values_and_voxels_are_those_of_a_local_run(
@@ -54,9 +58,9 @@ def test_values_and_voxels_are_those_of_a_local_run(
 ) -> None:
     ones, out = arrays
     copy: Any = np.zeros(SHAPE, "uint8")
-    local = bp.get_runner("local").run(double, [ones], [copy], has_return_val=True)
+    local = bp.get_runner("local").run(doubling(), [ones], [copy], has_return_val=True)
     runner = bp.get_runner("slurm", config(home, tasks_per_worker=2))
-    values = runner.run(double, [ones], [out], num_workers=3, has_return_val=True)
+    values = runner.run(doubling(), [ones], [out], num_workers=3, has_return_val=True)
     assert values == local
     assert np.array_equal(out[...], copy)
     assert runner.map(lambda item: item**2, 5, num_workers=2) == [0, 1, 4, 9, 16]
@@ -82,6 +86,10 @@ def test_a_task_over_its_memory_gets_twice_as_much(
     assert (out[...] == 2).all()
     assert [one["mem"] for one in submissions(home)] == ["300M", "600M"]
     assert len(submissions(home)[1]["tasks"]) == 1
+    (journal,) = (home / "runs").glob("*/stages/0/driver.1.jsonl")
+    events = [json.loads(line) for line in journal.read_text().splitlines()]
+    kinds = [event["error"]["kind"] for event in events if event["event"] == "failed"]
+    assert kinds == ["out-of-memory"]
 
 
 def test_a_block_that_takes_more_than_twice_the_memory_fails_alone(

@@ -11,13 +11,14 @@ use crate::error::{Error, Kind, Result, RetryClass};
 use crate::plan::Plan;
 use crate::run::cancel::CancelToken;
 use crate::run::folder::{Attempt, BlockSet, Request, RunFolder};
-use crate::run::journal::Event;
+use crate::run::journal::{Event, parse};
 use crate::run::losses::{Losses, in_hand};
 use crate::run::monitor::{BlockState, Monitor};
 use crate::run::subprocess::{launch_of, tail, task_name};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long a task that neither queue nor accounting knows is waited for: accounting lags.
@@ -99,6 +100,8 @@ pub struct Leader {
     refused: Option<Instant>,
     cancelled: Option<Instant>,
     cancelled_outside: Vec<usize>,
+    /// Whether it has not yet looked at the sentinels.
+    is_new: bool,
     /// Journals whose worker has been seen to end.
     ended: HashMap<String, bool>,
 }
@@ -160,6 +163,7 @@ impl Leader {
             refused: None,
             cancelled: None,
             cancelled_outside: Vec::new(),
+            is_new: true,
             ended: HashMap::new(),
         })
     }
@@ -259,6 +263,10 @@ impl Leader {
                     self.tasks[number].phase = Phase::Ended;
                 }
             }
+        }
+        if std::mem::take(&mut self.is_new) {
+            // What happened under an earlier leader was its to note.
+            return Ok(());
         }
         restarted.into_iter().try_for_each(|(task, launch)| self.note_restart(task, launch))
     }
@@ -432,22 +440,26 @@ impl Leader {
             .map(|launch| self.folder.journal(&task_name(number, launch), self.attempt.number));
         let already =
             launch.is_some_and(|launch| self.ended.contains_key(&task_name(number, launch)));
-        let held = journal.filter(|_| !already).and_then(|journal| in_hand(&journal));
+        let held = journal.as_deref().filter(|_| !already).and_then(in_hand);
+        if let Some(launch) = launch {
+            // The next launch is one that is asked for here, not Slurm's own.
+            self.ended.insert(task_name(number, launch), false);
+        }
         let log = self.folder.file(&format!("logs/slurm-{}_{}.err", id.0, id.1));
         let log = tail(&log, 2000);
         let mut error = self.error_of(number, row, &log);
         if row.end == Some(End::NodeFail) {
             self.strike(&row.nodes);
         }
-        let mut grown = true;
-        if error.kind.retry_class() == RetryClass::Resource {
-            grown = self.grow(number, error.kind, id)?;
-            if !grown {
-                error = error.fix(
-                    "It is as much as the partition gives: use a smaller --block-shape, or more \
-                     tasks (--workers).",
-                );
-            }
+        let before = (self.tasks[number].memory, self.tasks[number].time);
+        let mut worth_it = true;
+        if error.kind.retry_class() == RetryClass::Resource && !self.grow(number, error.kind, id)? {
+            // Of many blocks that take their time, the one in hand is not the cause.
+            worth_it = error.kind == Kind::TimeLimit && journal.as_deref().is_some_and(has_done);
+            error = error.fix(
+                "It is as much as the partition gives: use a smaller --block-shape, or more tasks \
+                 (--workers).",
+            );
         }
         if !log.is_empty() {
             error.traceback = Some(format!("The end of its log:\n{log}"));
@@ -458,18 +470,22 @@ impl Leader {
         match held {
             Some((block, _)) => {
                 task.fruitless = 0;
-                let again = if grown {
+                let again = if worth_it {
                     self.losses.note(block, error)?
                 } else {
                     self.losses.give_up(block, error)?
                 };
-                given_up = (!again).then_some(block);
+                if !again {
+                    given_up = Some(block);
+                    // The task's other blocks get by with what they had.
+                    (task.memory, task.time) = before;
+                }
             }
             None if outside => {}
             None => {
                 task.fruitless += 1;
                 let most = match error.kind.retry_class() {
-                    RetryClass::Resource if grown => self.retries.min(1),
+                    RetryClass::Resource if worth_it => self.retries.min(1),
                     RetryClass::Resource => 0,
                     _ => self.retries,
                 };
@@ -648,6 +664,12 @@ impl Leader {
         self.ask_at = self.ask_at.min(Instant::now() + FIRST_LOOK);
         Ok(())
     }
+}
+
+/// Whether a launch has done any block.
+fn has_done(journal: &Path) -> bool {
+    let bytes = std::fs::read(journal).unwrap_or_default();
+    parse(&bytes).0.any(|event| matches!(event, Event::Done { .. }))
 }
 
 fn out_of_memory(number: usize, asked: String) -> Error {
