@@ -14,6 +14,7 @@ import bioimage_rs as bp
 import numpy as np
 import pytest
 import zarr
+from bioimage_rs.runner import SlurmRunner
 from slurm.testbed import Cluster, wait_for
 
 SHAPE, CHUNKS = (32, 32), (8, 8)
@@ -191,6 +192,7 @@ LEADER = """
 import sys, time
 import bioimage_rs as bp
 import zarr
+from bioimage_rs.runner import SlurmRunner
 
 def double(block, inputs, outputs, mask):
     roi = bp.to_roi(block)
@@ -211,6 +213,6 @@ def test_a_run_is_waited_for_by_another_process(
         wait_for("the submission", lambda: bool(submissions_of_all(home)))
         leader.kill()
     (folder,) = (home / "runs").iterdir()
-    values = bp.SlurmRunner(config(home)).reattach(str(folder))
+    values = SlurmRunner(config(home)).reattach(str(folder))
     assert values == [begin for begin in (0, 8, 16, 24) for _ in range(4)]
     assert (arrays[1][...] == 2).all()
