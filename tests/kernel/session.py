@@ -70,8 +70,13 @@ class Answer:
 class Session:
     """A running kernel and a client of it."""
 
-    def __init__(self, specs: KernelSpecManager, env: Mapping[str, str] | None = None) -> None:
-        self.manager = KernelManager(kernel_name="bioimage-rust", kernel_spec_manager=specs)
+    def __init__(
+        self,
+        specs: KernelSpecManager,
+        env: Mapping[str, str] | None = None,
+        kernel: str = "bioimage-rust",
+    ) -> None:
+        self.manager = KernelManager(kernel_name=kernel, kernel_spec_manager=specs)
         self.manager.start_kernel(env=dict(os.environ if env is None else env))
         client = self.manager.client()
         assert isinstance(client, BlockingKernelClient)

@@ -129,6 +129,29 @@ impl LeadLock {
         let taken = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
         Ok(taken.then_some(LeadLock { _file: file }))
     }
+
+    /// Takes the lead for a new attempt, before anybody else can see it: of a run that is, or was, on a
+    /// cluster others may take the lead, too.
+    ///
+    /// # Errors
+    /// `run-active` if a process leads; one that has just ended its attempt is waited for.
+    pub fn for_attempt(folder: &RunFolder, on_cluster: bool) -> Result<Option<LeadLock>> {
+        if !on_cluster {
+            return Ok(None);
+        }
+        let give_up = Instant::now() + Duration::from_secs(3);
+        loop {
+            if let Some(held) = LeadLock::take(folder)? {
+                return Ok(Some(held));
+            }
+            if Instant::now() >= give_up {
+                let name = folder.name();
+                return Err(Error::new(Kind::RunActive, format!("run {name} is led by a process"))
+                    .fix("Watch it (bp watch) or cancel it (bp cancel)."));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
 }
 
 fn open(path: &Path) -> Result<File> {

@@ -126,6 +126,8 @@ impl Resume {
             slurm,
             paths,
         };
+        let was_on_cluster = before.as_ref().is_some_and(|before| before.slurm.is_some());
+        let held = LeadLock::for_attempt(folder, on_cluster || was_on_cluster)?;
         put_away_outcome(folder)?;
         folder.write_bytes(&format!("attempts/{number}.todo"), todo.as_bytes())?;
         folder.write(&format!("attempts/{number}.json"), &attempt)?;
@@ -133,7 +135,7 @@ impl Resume {
             attempt,
             todo: Some(todo),
             locks,
-            held: if on_cluster { LeadLock::take(folder)? } else { None },
+            held,
             program: self.program.clone(),
             task_timeout: self.task_timeout,
         };

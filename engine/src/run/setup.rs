@@ -480,6 +480,7 @@ impl Prepared {
             },
             paths: Vec::new(),
         };
+        let held = LeadLock::for_attempt(folder, on_cluster)?;
         if let Some(payload) = &setup.payload {
             folder.write_bytes(PAYLOAD, payload)?;
         }
@@ -502,7 +503,7 @@ impl Prepared {
             attempt,
             todo,
             locks,
-            held: if on_cluster { LeadLock::take(folder)? } else { None },
+            held,
             program: setup.options.program,
             task_timeout: setup.options.task_timeout,
         };
