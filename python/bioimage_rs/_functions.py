@@ -66,12 +66,16 @@ def _check_versions(built_with: dict[str, str]) -> None:
         warnings.warn(f"{skew} Major versions agree; proceeding.", stacklevel=3)
 
 
-def load(folder: Path, inputs: Sequence["_native.Array"]) -> "_native.Function":
-    """The function of a run, ready to be called by the engine, which has opened the inputs."""
+def load(
+    folder: Path, inputs: Sequence["_native.Array"], paths: Sequence[tuple[str, str]]
+) -> "_native.Function":
+    """The function of a run, ready to be called by the engine, which has opened the inputs.
+
+    `paths` are folders by their names when the run was made, and now.
+    """
     with (Path(folder) / "payload").open("rb") as file:
         _check_versions(json.loads(file.readline())["versions"])
         payload = pickle.load(file)
-    paths = _moved_folders(Path(folder))
 
     def reopened(spec: SourceSpec) -> Source:
         return from_spec(_moved(spec, paths))
@@ -161,23 +165,16 @@ def _places(source: Source) -> list[tuple[str | None, str | None]]:
     return places
 
 
-def _moved_folders(folder: Path) -> list[dict[str, str]]:
-    """Folders of a run that have other names in its latest attempt."""
-    latest = max(int(file.stem) for file in (folder / "attempts").glob("*[0-9].json"))
-    attempt: dict[str, Any] = json.loads((folder / "attempts" / f"{latest}.json").read_text())
-    return list(attempt.get("paths", ()))
-
-
-def _moved(spec: Any, paths: Sequence[dict[str, str]]) -> Any:
+def _moved(spec: Any, paths: Sequence[tuple[str, str]]) -> Any:
     """A spec, or a list of specs, where folders have other names by now."""
     if not paths or spec is None:
         return spec
     if isinstance(spec, list):
         return [_moved(one, paths) for one in spec]
     path = spec.path
-    for folder in paths:
-        if path is not None and Path(path).is_relative_to(folder["old"]):
-            path = str(Path(folder["new"]) / Path(path).relative_to(folder["old"]))
+    for old, new in paths:
+        if path is not None and Path(path).is_relative_to(old):
+            path = str(Path(new) / Path(path).relative_to(old))
             break
     return replace(spec, path=path, wrapped=_moved(spec.wrapped, paths))
 
@@ -213,5 +210,6 @@ def open_array(value: str, writable: bool) -> "_native.Array":
     """Open the array that `spec_of` described."""
     described = json.loads(value)
     spec = pickle.loads(base64.b64decode(described["spec"]))
-    moved = _moved(spec, described.get("paths", ()))
+    paths = [(folder["old"], folder["new"]) for folder in described.get("paths", ())]
+    moved = _moved(spec, paths)
     return engine_array(from_spec(moved), writable=writable)

@@ -4,7 +4,7 @@ use crate::arrays::Array;
 use crate::errors::{IntoPython, exception};
 use crate::function::Function;
 use bioimage_engine::op::{Operation, OperationSpec};
-use bioimage_engine::run::folder::RunFolder;
+use bioimage_engine::run::folder::{PathMap, RunFolder};
 use bioimage_engine::run::language::{Language, register};
 use bioimage_engine::run::work_as_process;
 use bioimage_engine::source::{Sink, Source};
@@ -53,6 +53,7 @@ impl Language for PythonLanguage {
         &self,
         folder: &RunFolder,
         inputs: &[Arc<dyn Source>],
+        paths: &[PathMap],
     ) -> Result<Arc<dyn Operation>> {
         Python::attach(|py| {
             let loaded = || -> PyResult<Py<Function>> {
@@ -60,7 +61,9 @@ impl Language for PythonLanguage {
                     .iter()
                     .map(|input| Py::new(py, Array::opened(input.clone())))
                     .collect::<PyResult<_>>()?;
-                let function = py.import(MODULE)?.call_method1("load", (folder.path(), inputs))?;
+                let paths: Vec<_> = paths.iter().map(|map| (&map.old, &map.new)).collect();
+                let load = py.import(MODULE)?.getattr("load")?;
+                let function = load.call1((folder.path(), inputs, paths))?;
                 Ok(function.cast_into::<Function>().map_err(PyErr::from)?.unbind())
             };
             let function = loaded().map_err(|error| exception(py, &error))?;

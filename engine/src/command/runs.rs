@@ -12,7 +12,7 @@ use crate::run::folder::{Code, RunFolder};
 use crate::run::live::LiveView;
 use crate::run::monitor::Monitor;
 use crate::run::registry::{self, RunSummary};
-use crate::run::slurm::{Efficiency, Usage};
+use crate::run::slurm::{self, Efficiency, Usage};
 use crate::run::{Backend, Outcome, Resume, Run, RunState, is_on_cluster, state_of, tail};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -357,6 +357,8 @@ fn block_log(folder: &RunFolder, block: u64) -> Result<Reply> {
 
 /// How long `bp cancel` waits to tell that the run has stopped.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Slurm gives tasks half a minute, mostly, before it kills them.
+const CLUSTER_PATIENCE: Duration = Duration::from_secs(70);
 
 /// `bp cancel`.
 pub fn cancel(args: &RunArgs, host: &dyn Host) -> Result<Reply> {
@@ -364,14 +366,19 @@ pub fn cancel(args: &RunArgs, host: &dyn Host) -> Result<Reply> {
     let id = folder.request()?.id;
     let before = state_of(&folder)?;
     let mut state = before;
+    let on_cluster = is_on_cluster(&folder)?;
+    if before.is_final() && on_cluster {
+        // A controller that did not answer may have kept jobs of a run that was given up.
+        slurm::cancel(&slurm::Jobs::of(&folder)?.all())?;
+    }
     if !before.is_final() {
-        RunView::attached(folder.clone()).cancel()?;
         // Without a leader nobody else would see that its jobs have ended.
         let led = Run::adopt(&folder)?;
+        RunView::attached(folder.clone()).cancel()?;
         if let Some(run) = &led {
             run.cancel();
         }
-        let give_up = Instant::now() + PATIENCE;
+        let give_up = Instant::now() + if on_cluster { CLUSTER_PATIENCE } else { PATIENCE };
         let token = host.cancel();
         while !state.is_final() && Instant::now() < give_up && !token.is_cancelled() {
             token.sleep(LOOK);

@@ -9,7 +9,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::grid::Block;
 use crate::run::cancel::CancelToken;
-use crate::run::folder::RunFolder;
+use crate::run::folder::{PathMap, RunFolder};
 use crate::run::language;
 use crate::source::{Sink, Source};
 use serde::{Deserialize, Serialize};
@@ -136,9 +136,10 @@ impl OperationSpec {
         &self,
         folder: &RunFolder,
         inputs: &[Arc<dyn Source>],
+        paths: &[PathMap],
     ) -> Result<Arc<dyn Operation>> {
         if let Some(name) = &self.language {
-            return language::find(name)?.operation(folder, inputs);
+            return language::find(name)?.operation(folder, inputs, paths);
         }
         match self.name.as_str() {
             copy::Copy::NAME => Ok(Arc::new(self.parameters::<copy::Copy>()?)),

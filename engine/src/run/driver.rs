@@ -5,7 +5,7 @@ use super::folder::{Attempt, BlockSet, Request, RunFolder};
 use super::lock::{LeadLock, OutputLock};
 use super::monitor::{BlockState, Counts, Monitor};
 use super::process::{boot_id, host_name};
-use super::slurm::{Efficiency, Leader};
+use super::slurm::{self, Efficiency, Leader};
 use super::subprocess::Pool;
 use super::worker::Job;
 use super::{Backend, journal, threads};
@@ -141,7 +141,11 @@ impl Run {
         if state_of(folder)?.is_final() || !is_on_cluster(folder)? {
             return Ok(None);
         }
-        let Some(held) = LeadLock::take(folder)? else { return Ok(None) };
+        // Whoever can only read the folder, or is not on a login node, may watch but not lead.
+        let Ok(Some(held)) = LeadLock::take(folder) else { return Ok(None) };
+        if !slurm::is_there() {
+            return Ok(None);
+        }
         // Its last leader may have ended it in the meantime.
         if state_of(folder)?.is_final() {
             return Ok(None);
@@ -213,8 +217,10 @@ impl Outcome {
             RunState::Cancelled => Err(Error::new(
                 Kind::Cancelled,
                 format!(
-                    "run {id} was stopped with {} of {} blocks done",
-                    self.counts.done, self.counts.total
+                    "run {id} was stopped with {} of {} blocks done{}",
+                    self.counts.done,
+                    self.counts.total,
+                    self.error.map_or(String::new(), |error| format!(": {}", error.message))
                 ),
             )
             .fix(format!("bp resume {id} finishes the rest."))),
@@ -223,7 +229,9 @@ impl Outcome {
                 if let Some(error) = first.filter(|_| self.failed_blocks.is_empty()) {
                     let mut error = error.clone();
                     error.message = format!("run {id} failed: {}", error.message);
-                    return Err(error);
+                    let fix = error.fix.take().unwrap_or_default();
+                    let hint = format!("{fix} bp resume {id} tries what is not done again.");
+                    return Err(error.fix(hint.trim()));
                 }
                 let message = match self.failed_blocks.len() {
                     0 => format!("run {id} failed"),
@@ -407,9 +415,9 @@ fn follow(led: &Led, lead: &Lead, cancel: &CancelToken) -> Result<Outcome> {
                     Leader::new(&led.folder, &led.request, led.plan.clone(), lead.attempt.clone())?;
                 let result = loop {
                     let begun = Instant::now();
-                    look(&mut monitor)?;
+                    let looked = look(&mut monitor);
                     let cost = begun.elapsed();
-                    match leader.step(&monitor, cancel) {
+                    match looked.and_then(|()| leader.step(&monitor, cancel)) {
                         Ok(true) => {}
                         Ok(false) => break Ok(()),
                         Err(error) => break Err(error),

@@ -353,7 +353,14 @@ impl RunFolder {
 
     /// Whether somebody asked the run to stop.
     pub fn is_cancel_asked(&self) -> bool {
-        self.file("cancel").exists()
+        self.is_attempt_cancelled(self.latest_attempt())
+    }
+
+    /// Whether somebody asked an attempt to stop. The file names the latest one that is meant: on some
+    /// file systems it can still be seen for a while after it was removed for the next one.
+    pub fn is_attempt_cancelled(&self, attempt: u32) -> bool {
+        let text = std::fs::read_to_string(self.file("cancel"));
+        text.is_ok_and(|text| text.trim().parse().map_or(true, |meant: u32| meant >= attempt))
     }
 
     /// Asks all workers to stop before their next block.
@@ -361,7 +368,7 @@ impl RunFolder {
     /// # Errors
     /// `write-failed` and the like.
     pub fn ask_cancel(&self) -> Result<()> {
-        self.write_bytes("cancel", b"")
+        self.write_bytes("cancel", self.latest_attempt().to_string().as_bytes())
     }
 }
 

@@ -3,7 +3,7 @@
 //! A front end registers itself under the name that stands in specs, such as `python`; processes in
 //! which nobody has registered refuse such runs by name.
 
-use super::folder::RunFolder;
+use super::folder::{PathMap, RunFolder};
 use crate::error::{Error, Kind, Result};
 use crate::op::{Operation, OperationSpec};
 use crate::source::{Sink, Source};
@@ -26,7 +26,8 @@ pub trait Language: Send + Sync {
     /// As [`Language::open_source`].
     fn open_sink(&self, value: &Value) -> Result<Arc<dyn Sink>>;
 
-    /// The function of a run, from the payload in its folder, to be called with these inputs.
+    /// The function of a run, from the payload in its folder, to be called with these inputs; what it
+    /// opens itself lies where `paths` say.
     ///
     /// # Errors
     /// `foreign` where it cannot be loaded.
@@ -34,6 +35,7 @@ pub trait Language: Send + Sync {
         &self,
         folder: &RunFolder,
         inputs: &[Arc<dyn Source>],
+        paths: &[PathMap],
     ) -> Result<Arc<dyn Operation>>;
 
     /// The command line of a worker process that has the language; a task's options are appended.

@@ -52,8 +52,7 @@ impl RunView {
         self.folder.ask_cancel()?;
         // Whoever leads a run on a cluster may be gone.
         if is_on_cluster(&self.folder)? {
-            let attempt = self.folder.latest_attempt();
-            slurm::cancel(&slurm::Jobs::of(&self.folder)?.of_attempt(attempt))?;
+            slurm::cancel(&slurm::Jobs::of(&self.folder)?.all())?;
         }
         Ok(())
     }
@@ -97,6 +96,8 @@ const MAX_CELLS: u64 = 100_000;
 const MAX_WORKERS: usize = 1000;
 /// A view spends at most this share of its time on looking.
 const LOOKING: u32 = 100;
+/// However long a look takes, the next one is not put off for longer.
+const LONGEST: Duration = Duration::from_secs(5);
 /// So many seconds after the end of a run on a cluster its accounting may still come.
 const ACCOUNTING: f64 = 20.0;
 /// So many failures are listed.
@@ -152,7 +153,7 @@ impl LiveView {
         // The state first: what is final then stays so, and its journals are complete.
         let state = state_of(&self.view.folder)?;
         // Thousands of journals take a while to look at, and are looked at less often.
-        if !state.is_final() && self.looked.elapsed() < self.cost * LOOKING {
+        if !state.is_final() && self.looked.elapsed() < (self.cost * LOOKING).min(LONGEST) {
             return Ok(Tick::default());
         }
         let begun = Instant::now();

@@ -8,6 +8,7 @@ use super::driver::{is_on_cluster, state_of};
 use super::folder::RunFolder;
 use crate::error::{Error, Kind, Result};
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
@@ -126,8 +127,11 @@ impl LeadLock {
     /// `write-failed` and the like.
     pub fn take(folder: &RunFolder) -> Result<Option<LeadLock>> {
         let file = open(&folder.file("lead.lock"))?;
-        let taken = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
-        Ok(taken.then_some(LeadLock { _file: file }))
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(LeadLock { _file: file })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(Error::write(&folder.file("lead.lock"), &error.into())),
+        }
     }
 
     /// Takes the lead for a new attempt, before anybody else can see it: of a run that is, or was, on a

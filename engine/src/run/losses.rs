@@ -34,6 +34,14 @@ impl Losses {
     /// # Errors
     /// Those of writing the journal.
     pub fn note(&mut self, block: u64, error: Error) -> Result<bool> {
+        self.note_at(now(), block, error)
+    }
+
+    /// As [`Losses::note`], for what happened earlier.
+    ///
+    /// # Errors
+    /// Those of writing the journal.
+    pub fn note_at(&mut self, time: f64, block: u64, error: Error) -> Result<bool> {
         let count = self.counts.entry(block).or_default();
         *count += 1;
         let most = match error.kind.retry_class() {
@@ -42,7 +50,7 @@ impl Losses {
             RetryClass::Deterministic => 0,
         };
         let again = *count <= most;
-        self.write(&Event::Failed { block, time: now(), seconds: 0.0, error, again })?;
+        self.write(&Event::Failed { block, time, seconds: 0.0, error, again })?;
         Ok(again)
     }
 
@@ -56,11 +64,7 @@ impl Losses {
         Ok(again)
     }
 
-    /// Notes an event for a worker.
-    ///
-    /// # Errors
-    /// Those of writing the journal.
-    pub fn write(&mut self, event: &Event) -> Result<()> {
+    fn write(&mut self, event: &Event) -> Result<()> {
         if self.journal.is_none() {
             self.journal = Some(Journal::go_on(&self.folder.journal(DRIVER, self.attempt))?);
         }

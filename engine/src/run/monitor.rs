@@ -91,6 +91,8 @@ pub struct Failure {
 pub struct WorkerView {
     /// Its process.
     pub process: Option<ProcessId>,
+    /// When it began, in seconds since 1970.
+    pub began: f64,
     /// The block that it works on.
     pub block: Option<u64>,
     /// When it began that block, in seconds since 1970.
@@ -255,6 +257,7 @@ impl Monitor {
             let (events, used) = parse(&bytes);
             let mut worker = self.workers.remove(&file.task).unwrap_or(WorkerView {
                 process: None,
+                began: 0.0,
                 block: None,
                 since: 0.0,
                 ended: false,
@@ -293,7 +296,9 @@ impl Monitor {
         let time = event.time();
         self.last_event = Some(self.last_event.map_or(time, |last| last.max(time)));
         match event {
-            Event::Worker { process, .. } => worker.process = Some(process),
+            Event::Worker { process, .. } => {
+                (worker.process, worker.began) = (Some(process), time);
+            }
             Event::Start { block, .. } => {
                 (worker.block, worker.since) = (Some(block), time);
                 // Journals are read in any order: what has ended in this attempt is not begun again.

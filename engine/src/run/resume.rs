@@ -128,6 +128,13 @@ impl Resume {
         };
         let was_on_cluster = before.as_ref().is_some_and(|before| before.slurm.is_some());
         let held = LeadLock::for_attempt(folder, on_cluster || was_on_cluster)?;
+        if folder.latest_attempt() + 1 != number {
+            return Err(Error::new(
+                Kind::RunActive,
+                format!("run {} was resumed by another process meanwhile", request.id),
+            )
+            .fix(format!("Watch it: bp watch {}.", request.id)));
+        }
         put_away_outcome(folder)?;
         folder.write_bytes(&format!("attempts/{number}.todo"), todo.as_bytes())?;
         folder.write(&format!("attempts/{number}.json"), &attempt)?;

@@ -37,7 +37,10 @@ pub fn work_as_process(
             (launch, Journal::create(&folder.journal(&task_name(task, launch), attempt))?)
         }
         None => {
-            stop_when_asked(folder.clone(), cancel.clone());
+            if is_over(&folder, attempt) {
+                return Ok(());
+            }
+            stop_when_over(folder.clone(), attempt, cancel.clone());
             next_launch(&folder, task, attempt)?
         }
     };
@@ -77,6 +80,8 @@ pub fn work_as_process(
         cancel: &cancel,
         memory: &MemoryGauge::whole_process(),
         log: job.folder.log(&name, attempt, "err"),
+        // The leader, on another machine, cannot flush what this one holds back.
+        commit_at_end: plan.backend == Backend::Slurm,
     };
     let blocks =
         groups.iter().flat_map(|group| job.plan.ownership.blocks_of(&job.plan.grid, group));
@@ -87,10 +92,6 @@ pub fn work_as_process(
         let committed = committer.join();
         result.and(committed.unwrap_or_else(|_| Err(Error::internal("the committer panicked"))))
     });
-    if plan.backend == Backend::Slurm {
-        // The leader, on another machine, cannot flush what this one holds back.
-        job.commit()?;
-    }
     drop(held);
     job.give_back_held_memory();
     result
@@ -161,13 +162,19 @@ fn stop_with_parent(cancel: CancelToken) {
     });
 }
 
-fn stop_when_asked(folder: RunFolder, cancel: CancelToken) {
+fn stop_when_over(folder: RunFolder, attempt: u32, cancel: CancelToken) {
     std::thread::spawn(move || {
-        while !folder.is_cancel_asked() {
+        while !is_over(&folder, attempt) {
             std::thread::sleep(LOOK);
         }
         cancel.cancel();
     });
+}
+
+/// Whether nobody wants an attempt's blocks any more: it was cancelled, or another one has begun.
+fn is_over(folder: &RunFolder, attempt: u32) -> bool {
+    folder.is_attempt_cancelled(attempt)
+        || folder.file(&format!("attempts/{}.json", attempt + 1)).is_file()
 }
 
 /// The blocks that earlier launches of a task ended, or that were given up for killing workers.

@@ -59,6 +59,7 @@ pub fn run(
                         cancel,
                         memory,
                         log,
+                        commit_at_end: false,
                     };
                     let result = work(job, blocks, &orders, journal);
                     if result.is_err() {

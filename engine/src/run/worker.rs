@@ -67,7 +67,7 @@ impl Job {
             Some(record) => Some(record.spec.as_ref().ok_or_else(gone)?.open()?),
             None => None,
         };
-        let operation = request.operation.build(&folder, &inputs)?;
+        let operation = request.operation.build(&folder, &inputs, paths)?;
         Ok(Job { folder, request, plan, operation, inputs, outputs, mask })
     }
 
@@ -190,6 +190,8 @@ pub struct Orders<'a> {
     pub memory: &'a MemoryGauge,
     /// The task's log, which tells of each failure for people to read.
     pub log: PathBuf,
+    /// Whether what was written is flushed to stable storage before the worker says that it ends.
+    pub commit_at_end: bool,
 }
 
 impl Orders<'_> {
@@ -248,6 +250,11 @@ fn work_inside(
         }
         announced =
             attempt_block(job, block, orders, journal, &mut partials, || blocks.peek().copied())?;
+    }
+    if orders.commit_at_end {
+        job.commit()?;
+        let done = lock(journal).done_lines();
+        lock(journal).write(&Event::Durable { done, time: now() })?;
     }
     lock(journal).write(&Event::End { time: now(), peak_memory: orders.memory.peak() })
 }

@@ -4,6 +4,7 @@ use crate::error::{Error, Kind, Result};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,8 @@ pub fn run(
         .env("SLURM_TIME_FORMAT", "standard")
         // Long lists of array indices are not to be cut short.
         .env("SLURM_BITSTR_LEN", "0")
+        // An interrupt of the caller is not meant for a submission.
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -87,6 +90,13 @@ fn bytes_of(stream: Option<impl Read>) -> Vec<u8> {
         let _ = stream.read_to_end(&mut bytes);
     }
     bytes
+}
+
+/// Whether this machine has Slurm's programs.
+pub fn is_there() -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let has = |program: &str| std::env::split_paths(&folders).any(|it| it.join(program).is_file());
+    has("sbatch") && has("squeue") && has("scancel")
 }
 
 /// The largest number of tasks that the cluster takes in one array.

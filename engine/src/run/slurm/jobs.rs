@@ -4,7 +4,7 @@ use super::client::call;
 use super::script::{Submit, render};
 use super::state::TaskId;
 use crate::error::{Error, Kind, Result};
-use crate::run::folder::RunFolder;
+use crate::run::folder::{Request, RunFolder};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 
@@ -56,6 +56,11 @@ impl Jobs {
         if folder.file(FILE).is_file() { folder.read(FILE) } else { Ok(Jobs::default()) }
     }
 
+    /// All jobs.
+    pub fn all(&self) -> Vec<u64> {
+        self.submissions.iter().map(|submission| submission.job).collect()
+    }
+
     /// The jobs of an attempt.
     pub fn of_attempt(&self, attempt: u32) -> Vec<u64> {
         let of = |submission: &&Submission| submission.attempt == attempt;
@@ -95,28 +100,39 @@ impl Jobs {
     }
 }
 
-/// Takes jobs out of the queue and ends those of their tasks that run.
+/// Takes jobs, or tasks of job arrays, out of the queue and ends what runs of them.
 ///
 /// # Errors
 /// `scheduler-failed`.
-pub fn cancel(jobs: &[u64]) -> Result<()> {
+pub fn cancel(jobs: &[impl ToString]) -> Result<()> {
     if jobs.is_empty() {
         return Ok(());
     }
-    let jobs: Vec<String> = jobs.iter().map(u64::to_string).collect();
-    call("scancel", &jobs).map(drop)
+    let jobs: Vec<String> = jobs.iter().map(ToString::to_string).collect();
+    match call("scancel", &jobs) {
+        // What the controller has forgotten has ended long ago.
+        Err(error) if !error.message.contains("Invalid job id") => Err(error),
+        _ => Ok(()),
+    }
 }
 
-/// Cancels jobs of a run that were submitted by a process which died before it could record them.
+/// Name of a run's jobs, in which nothing has a meaning for Slurm.
+pub fn name_of(request: &Request) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
+    let operation: String = request.operation.name.chars().map(plain).collect();
+    format!("{operation}-{}", request.id)
+}
+
+/// Cancels jobs of a run that are not among these: a process may have died before it could record
+/// what it submitted, and jobs of an earlier attempt may have outlived it.
 ///
 /// # Errors
 /// `scheduler-failed`.
-pub fn cancel_unrecorded(name: &str, recorded: &[u64]) -> Result<()> {
-    let listed = call("squeue", &["-h", "-a", "-o", "%A|%F", "--name", name])?;
-    let job_of = |line: &str| line.split('|').nth(1)?.trim().parse::<u64>().ok();
-    let mut unknown: Vec<u64> = listed.lines().filter_map(job_of).collect();
-    unknown.retain(|job| !recorded.contains(job));
-    unknown.sort_unstable();
-    unknown.dedup();
-    cancel(&unknown)
+pub fn cancel_others(name: &str, recorded: &[u64]) -> Result<()> {
+    let listed = call("squeue", &["-h", "-a", "-o", "%F", "--name", name])?;
+    let mut others: Vec<u64> = listed.lines().filter_map(|line| line.trim().parse().ok()).collect();
+    others.retain(|job| !recorded.contains(job));
+    others.sort_unstable();
+    others.dedup();
+    cancel(&others)
 }

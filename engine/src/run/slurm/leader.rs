@@ -2,10 +2,10 @@
 //! and submits again what is worth it.
 
 use super::client::{call, max_array_size};
-use super::jobs::{Jobs, cancel, cancel_unrecorded};
+use super::jobs::{self, Jobs, cancel_others, name_of};
 use super::limits::Limits;
 use super::script::Submit;
-use super::settings::{SlurmSettings, memory_text, time_text};
+use super::settings::{SlurmSettings, memory_text, parse_memory, parse_time, time_text};
 use super::state::{End, Ended, Queued, TaskId, accounting, queue};
 use crate::error::{Error, Kind, Result, RetryClass};
 use crate::plan::Plan;
@@ -14,9 +14,10 @@ use crate::run::folder::{Attempt, BlockSet, Request, RunFolder};
 use crate::run::journal::{Event, parse};
 use crate::run::losses::{Losses, in_hand};
 use crate::run::monitor::{BlockState, Monitor};
+use crate::run::process::ProcessId;
 use crate::run::subprocess::{launch_of, tail, task_name};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -31,6 +32,10 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 const CANCELLING: Duration = Duration::from_secs(60);
 /// How long a controller that does not take jobs is asked again.
 const PATIENCE: Duration = Duration::from_secs(900);
+/// How long after a refusal tasks are submitted again.
+const RESUBMIT: Duration = Duration::from_secs(5);
+/// How long accounting may be silent before tasks that left the queue are taken for lost.
+const NO_ACCOUNTING: Duration = Duration::from_secs(600);
 /// A node is left out after so many failures.
 const STRIKES: u32 = 2;
 
@@ -40,9 +45,17 @@ enum Phase {
     /// To be submitted.
     Waiting,
     /// Submitted, and since when Slurm has not had it in its queue any more.
-    Submitted { id: TaskId, gone: Option<Instant> },
+    Submitted { id: TaskId, gone: Option<Gone> },
     /// Nothing more will come of it.
     Ended,
+}
+
+/// A task that Slurm does not have in its queue any more.
+#[derive(Clone, Copy, Debug)]
+struct Gone {
+    since: Instant,
+    /// Since when accounting has answered without knowing how it ended.
+    unknown: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,6 +63,8 @@ struct Task {
     phase: Phase,
     /// Number of its latest launch that has a journal.
     launch: Option<u32>,
+    /// The latest launch of which the end has been noted.
+    spent: Option<u32>,
     /// Launches that ended before their first block, in a row.
     fruitless: u32,
     /// What it asks for by now, where that is more than at first.
@@ -93,17 +108,19 @@ pub struct Leader {
     losses: Losses,
     strikes: BTreeMap<String, u32>,
     limits: Option<Limits>,
-    queued: BTreeMap<TaskId, Queued>,
     schedule: Schedule,
     ask_at: Instant,
     submit_at: Instant,
     refused: Option<Instant>,
     cancelled: Option<Instant>,
     cancelled_outside: Vec<usize>,
-    /// Whether it has not yet looked at the sentinels.
-    is_new: bool,
-    /// Journals whose worker has been seen to end.
-    ended: HashMap<String, bool>,
+}
+
+impl Task {
+    /// The launch of which the end has not been noted.
+    fn live_launch(&self) -> Option<u32> {
+        self.launch.filter(|launch| self.spent.is_none_or(|spent| spent < *launch))
+    }
 }
 
 impl Leader {
@@ -119,27 +136,23 @@ impl Leader {
     ) -> Result<Leader> {
         let settings = attempt.slurm.clone().unwrap_or_default();
         let jobs = Jobs::of(folder)?;
-        let name =
-            format!("{}-{}", request.operation.name.replace(char::is_whitespace, "_"), request.id);
+        let name = name_of(request);
         let adopted = !jobs.of_attempt(attempt.number).is_empty();
-        if adopted {
+        if attempt.number > 1 || attempt.driver != ProcessId::current() {
             // A controller that does not answer now knows of such jobs in the rarest of cases.
-            let _ = cancel_unrecorded(&name, &jobs.of_attempt(attempt.number));
+            let _ = cancel_others(&name, &jobs.of_attempt(attempt.number));
         }
         let new_task = |task: &crate::plan::Task| Task {
             phase: if task.is_empty() { Phase::Ended } else { Phase::Waiting },
             launch: None,
+            spent: None,
             fruitless: 0,
             memory: None,
             time: None,
         };
         let mut tasks: Vec<Task> = attempt.tasks.iter().map(new_task).collect();
-        for submission in jobs.submissions.iter().filter(|one| one.attempt == attempt.number) {
-            for &task in &submission.tasks {
-                if let Some(slot) = tasks.get_mut(task) {
-                    slot.phase = Phase::Submitted { id: submission.id_of(task), gone: None };
-                }
-            }
+        if adopted {
+            take_over(&mut tasks, &jobs, attempt.number, &settings, &Monitor::open(folder)?);
         }
         let todo = folder.todo(attempt.number, plan.grid.len())?;
         Ok(Leader {
@@ -156,15 +169,12 @@ impl Leader {
             tasks,
             strikes: BTreeMap::new(),
             limits: None,
-            queued: BTreeMap::new(),
             schedule: Schedule::default(),
             ask_at: Instant::now() + if adopted { Duration::ZERO } else { FIRST_LOOK },
             submit_at: Instant::now(),
             refused: None,
             cancelled: None,
             cancelled_outside: Vec::new(),
-            is_new: true,
-            ended: HashMap::new(),
         })
     }
 
@@ -176,7 +186,9 @@ impl Leader {
     pub fn step(&mut self, monitor: &Monitor, cancel: &CancelToken) -> Result<bool> {
         if cancel.is_cancelled() && self.cancelled.is_none() {
             self.cancelled = Some(Instant::now());
-            cancel_jobs(&self.jobs.of_attempt(self.attempt.number));
+            // A scheduler that cannot be reached is asked again; every worker sees the `cancel` file.
+            let _ = self.folder.ask_cancel();
+            let _ = jobs::cancel(&self.jobs.of_attempt(self.attempt.number));
             self.ask_at = Instant::now() + Duration::from_millis(300);
         }
         self.note_ended(monitor)?;
@@ -196,9 +208,17 @@ impl Leader {
         Ok(goes_on)
     }
 
-    /// Takes back what was submitted.
-    pub fn give_up(&self) {
-        cancel_jobs(&self.jobs.of_attempt(self.attempt.number));
+    /// Takes back what was submitted, and waits until it is gone.
+    pub fn give_up(&mut self) {
+        let recorded = self.jobs.of_attempt(self.attempt.number);
+        // Workers see the file even if the controller cannot be reached.
+        let _ = self.folder.ask_cancel();
+        let _ = jobs::cancel(&recorded);
+        let _ = cancel_others(&self.name, &recorded);
+        let since = Instant::now();
+        while matches!(self.await_cancelled(since), Ok(true)) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// The tasks that somebody else took out of Slurm's queue or ended.
@@ -233,7 +253,7 @@ impl Leader {
         let over = match left {
             Ok(left) if left.is_empty() => true,
             Ok(_) => {
-                cancel_jobs(&jobs);
+                let _ = jobs::cancel(&jobs);
                 since.elapsed() > CANCELLING
             }
             Err(_) => since.elapsed() > CANCELLING,
@@ -250,30 +270,16 @@ impl Leader {
         for (name, worker) in monitor.workers() {
             let Some((number, launch)) = launch_of(name) else { continue };
             let Some(task) = self.tasks.get_mut(number) else { continue };
-            if task.launch.is_none_or(|latest| latest < launch)
-                && let Some(before) = task.launch.replace(launch)
-                && !self.ended.contains_key(&task_name(number, before))
-            {
-                restarted.push((number, before));
+            if task.launch.is_none_or(|latest| latest < launch) {
+                restarted.extend(task.live_launch().map(|before| (number, before)));
+                task.launch = Some(launch);
             }
-            if worker.ended && !self.ended.contains_key(name) {
-                let complete = self.is_complete(number, monitor);
-                self.ended.insert(name.clone(), complete);
-                if complete {
-                    self.tasks[number].phase = Phase::Ended;
-                }
+            // What it left undone it has given up.
+            if worker.ended && task.live_launch() == Some(launch) {
+                task.phase = Phase::Ended;
             }
-        }
-        if std::mem::take(&mut self.is_new) {
-            // What happened under an earlier leader was its to note.
-            return Ok(());
         }
         restarted.into_iter().try_for_each(|(task, launch)| self.note_restart(task, launch))
-    }
-
-    /// Whether every block of a task has ended.
-    fn is_complete(&self, task: usize, monitor: &Monitor) -> bool {
-        self.open_block(task, monitor, None).is_none()
     }
 
     /// A block of a task that is to be done and has not ended.
@@ -293,20 +299,15 @@ impl Leader {
 
     /// Slurm has started a task again by itself: after its node failed, or for a job that was more
     /// important.
-    fn note_restart(&mut self, task: usize, launch: u32) -> Result<()> {
-        let Phase::Submitted { id, .. } = self.tasks[task].phase else { return Ok(()) };
-        // Launches that were given up have been noted with what became of them.
-        let journal = self.folder.journal(&task_name(task, launch), self.attempt.number);
+    fn note_restart(&mut self, number: usize, launch: u32) -> Result<()> {
+        let Phase::Submitted { id: (job, index), .. } = self.tasks[number].phase else {
+            return Ok(());
+        };
+        self.tasks[number].spent = Some(launch);
+        let journal = self.folder.journal(&task_name(number, launch), self.attempt.number);
         let Some((block, since)) = in_hand(&journal) else { return Ok(()) };
-        let arguments = [
-            "-D",
-            "-X",
-            "-n",
-            "-P",
-            "--format=State,NodeList",
-            "-j",
-            &format!("{}_{}", id.0, id.1),
-        ];
+        let id = format!("{job}_{index}");
+        let arguments = ["-D", "-X", "-n", "-P", "--format=State,NodeList", "-j", &id];
         let rows = call("sacct", &arguments).unwrap_or_default();
         let earlier = rows.lines().rev().skip(1).find_map(|line| line.split_once('|'));
         let (state, node) = earlier.unwrap_or(("REQUEUED", ""));
@@ -314,19 +315,18 @@ impl Leader {
         let error = Error::new(
             kind,
             format!(
-                "task {task} was lost on block {block} and started again by Slurm: {state} {node}"
+                "task {number} was lost on block {block} and started again by Slurm: {state} {node}"
             ),
         );
-        // Before the new launch's own events, as it happened.
-        self.losses.write(&Event::Failed {
-            block,
-            time: since,
-            seconds: 0.0,
-            error,
-            again: true,
-        })?;
         if kind == Kind::NodeFailed {
             self.strike(node);
+        }
+        // Before the new launch's own events, as it happened.
+        if !self.losses.note_at(since, block, error)? {
+            // It is working on that block again, which has cost too many workers.
+            let _ = jobs::cancel(&[id]);
+            self.tasks[number].spent = self.tasks[number].launch;
+            self.tasks[number].phase = Phase::Waiting;
         }
         Ok(())
     }
@@ -367,12 +367,12 @@ impl Leader {
         let mut gone = Vec::new();
         let mut shown = BTreeMap::new();
         for (number, id) in live {
-            let Phase::Submitted { gone: since, .. } = &mut self.tasks[number].phase else {
+            let Phase::Submitted { gone: left, .. } = &mut self.tasks[number].phase else {
                 continue;
             };
             match queued.get(&id) {
                 Some(Queued { running, reason }) => {
-                    *since = None;
+                    *left = None;
                     let state = if *running { "running" } else { "pending" };
                     let job = format!("{}_{}", id.0, id.1);
                     shown.insert(
@@ -380,46 +380,58 @@ impl Leader {
                         Scheduled { job, state: state.to_owned(), reason: reason.clone() },
                     );
                 }
-                None => gone.push((number, id, *since.get_or_insert_with(Instant::now))),
+                None => {
+                    let now = Gone { since: Instant::now(), unknown: None };
+                    gone.push((number, id, *left.get_or_insert(now)));
+                }
             }
         }
-        self.queued = queued;
         self.show(shown)?;
         if gone.is_empty() {
             return Ok(());
         }
-        let Ok(rows) = accounting(&jobs_of(gone.iter().map(|(_, id, _)| *id))) else {
-            return Ok(());
-        };
-        let grace = GRACE.max(Duration::from_secs_f64(self.settings.poll_interval.min(3600.0)));
-        for (number, id, since) in gone {
-            let row = rows.get(&id);
-            let said = self.tasks[number].launch.map(|launch| task_name(number, launch));
-            let said_end = said.is_some_and(|name| self.ended.contains_key(&name));
-            let patience = match row.map(|row| row.end) {
-                // The worker has said itself that it stopped early.
-                Some(Some(_)) if said_end => Duration::ZERO,
-                Some(Some(End::Completed)) => {
-                    Duration::from_secs_f64(self.settings.latency_wait.clamp(0.0, 86400.0))
-                }
-                Some(Some(_)) => grace,
-                // Accounting has not heard of its end.
-                Some(None) => continue,
-                None => UNKNOWN.max(grace),
-            };
-            if since.elapsed() < patience {
-                // Looked at again as soon as the time is over.
-                continue;
+        let rows = match accounting(&jobs_of(gone.iter().map(|(_, id, _)| *id))) {
+            Ok(rows) => rows,
+            // Where there is no accounting, a task that has left the queue has ended somehow.
+            Err(_) if gone.iter().any(|(.., gone)| gone.since.elapsed() > NO_ACCOUNTING) => {
+                BTreeMap::new()
             }
-            let unknown = Ended {
-                end: Some(End::Cancelled),
-                state: "CANCELLED".into(),
-                exit: String::new(),
-                nodes: String::new(),
-            };
-            self.note_lost(number, row.unwrap_or(&unknown), monitor)?;
+            Err(_) => return Ok(()),
+        };
+        for (number, id, gone) in gone {
+            let row = rows.get(&id);
+            if let Some(ended) = self.believed(number, row, gone) {
+                self.note_lost(number, &ended, monitor)?;
+            }
         }
         Ok(())
+    }
+
+    /// How a task ended that the queue does not have any more, once that is certain: its sentinels may
+    /// only be late, and accounting lags behind.
+    fn believed(&mut self, number: usize, row: Option<&Ended>, gone: Gone) -> Option<Ended> {
+        let grace = GRACE.max(seconds(self.settings.poll_interval));
+        let latency = seconds(self.settings.latency_wait);
+        if let Some(row) = row
+            && let Some(end) = row.end
+        {
+            let patience = if end == End::Completed { latency } else { grace };
+            return (gone.since.elapsed() >= patience).then(|| row.clone());
+        }
+        let Phase::Submitted { gone: Some(gone), .. } = &mut self.tasks[number].phase else {
+            return None;
+        };
+        let unknown = gone.unknown.get_or_insert_with(Instant::now).elapsed();
+        // A row without an end may be about to get one.
+        let patience = if row.is_some() { latency.max(UNKNOWN) } else { UNKNOWN.max(grace) };
+        // A task that was cancelled while it waited may leave no row at all.
+        let has_run = row.is_some() || self.tasks[number].live_launch().is_some();
+        (unknown >= patience).then(|| Ended {
+            end: Some(if has_run { End::Failed } else { End::Cancelled }),
+            state: if has_run { "UNKNOWN" } else { "CANCELLED" }.to_owned(),
+            exit: "unknown".to_owned(),
+            nodes: row.map_or_else(String::new, |row| row.nodes.clone()),
+        })
     }
 
     /// Tells everybody who looks what the scheduler says.
@@ -435,16 +447,13 @@ impl Leader {
     /// A task has ended without having done its blocks.
     fn note_lost(&mut self, number: usize, row: &Ended, monitor: &Monitor) -> Result<()> {
         let Phase::Submitted { id, .. } = self.tasks[number].phase else { return Ok(()) };
-        let launch = self.tasks[number].launch;
-        let journal = launch
+        let journal = self.tasks[number]
+            .live_launch()
             .map(|launch| self.folder.journal(&task_name(number, launch), self.attempt.number));
-        let already =
-            launch.is_some_and(|launch| self.ended.contains_key(&task_name(number, launch)));
-        let held = journal.as_deref().filter(|_| !already).and_then(in_hand);
-        if let Some(launch) = launch {
-            // The next launch is one that is asked for here, not Slurm's own.
-            self.ended.insert(task_name(number, launch), false);
-        }
+        let held = journal.as_deref().and_then(in_hand);
+        self.tasks[number].spent = self.tasks[number].launch;
+        // Should Slurm mean to start it again by itself.
+        let _ = jobs::cancel(&[format!("{}_{}", id.0, id.1)]);
         let log = self.folder.file(&format!("logs/slurm-{}_{}.err", id.0, id.1));
         let log = tail(&log, 2000);
         let mut error = self.error_of(number, row, &log);
@@ -594,7 +603,7 @@ impl Leader {
     }
 
     /// Submits the tasks that wait. Once the run is going, a controller that is being restarted does not
-    /// end it.
+    /// end it, and a limit on jobs is waited for while others of the run's tasks work.
     fn submit_patiently(&mut self) -> Result<()> {
         if self.submit_at > Instant::now() {
             return Ok(());
@@ -605,12 +614,14 @@ impl Leader {
         };
         let recorded = self.jobs.of_attempt(self.attempt.number);
         let since = *self.refused.get_or_insert_with(Instant::now);
-        if recorded.is_empty() || !is_passing(&error) || since.elapsed() > PATIENCE {
+        let goes_on = self.is_anything_submitted();
+        let may_pass = !recorded.is_empty() && is_passing(&error) && since.elapsed() < PATIENCE;
+        if !goes_on && !may_pass {
             return Err(error);
         }
         // It may have taken the job and lost its answer.
-        let _ = cancel_unrecorded(&self.name, &recorded);
-        self.submit_at = Instant::now() + FIRST_LOOK;
+        let _ = cancel_others(&self.name, &recorded);
+        self.submit_at = Instant::now() + RESUBMIT;
         Ok(())
     }
 
@@ -685,9 +696,39 @@ fn is_passing(error: &Error) -> bool {
     words.iter().any(|word| message.contains(word))
 }
 
-/// A scheduler that cannot be reached now is asked again, and every worker sees the `cancel` file.
-fn cancel_jobs(jobs: &[u64]) {
-    let _ = cancel(jobs);
+/// Tasks as an earlier leader left them: where they were submitted, what they ask for by now, and
+/// which launches it has dealt with.
+fn take_over(
+    tasks: &mut [Task],
+    jobs: &Jobs,
+    attempt: u32,
+    settings: &SlurmSettings,
+    monitor: &Monitor,
+) {
+    for submission in jobs.submissions.iter().filter(|one| one.attempt == attempt) {
+        let grown =
+            |now: &Option<String>, first: &Option<String>| now.clone().filter(|_| now != first);
+        let memory = grown(&submission.mem, &settings.mem);
+        let time = grown(&submission.time, &settings.time);
+        for &number in &submission.tasks {
+            let Some(task) = tasks.get_mut(number) else { continue };
+            task.phase = Phase::Submitted { id: submission.id_of(number), gone: None };
+            task.memory = memory.as_deref().and_then(|text| parse_memory(text).ok());
+            task.time = time.as_deref().and_then(|text| parse_time(text).ok());
+            for launch in 0.. {
+                let Some(worker) = monitor.workers().get(&task_name(number, launch)) else { break };
+                if worker.began < submission.submitted {
+                    task.spent = Some(launch);
+                }
+                // Restarts under the earlier leader were its to note.
+                task.launch = Some(launch);
+            }
+        }
+    }
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds.clamp(0.0, 86400.0))
 }
 
 fn jobs_of(ids: impl Iterator<Item = TaskId>) -> Vec<u64> {

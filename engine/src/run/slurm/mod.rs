@@ -16,6 +16,7 @@ mod settings;
 mod state;
 mod validate;
 
+pub use client::is_there;
 pub use efficiency::{Efficiency, Spread, Suggestion, Usage};
 pub use jobs::{Jobs, Submission, cancel};
 pub use leader::{Leader, SCHEDULE, Schedule, Scheduled};

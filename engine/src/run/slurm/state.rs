@@ -68,9 +68,12 @@ fn parse_queue(text: &str) -> BTreeMap<TaskId, Queued> {
         let mut fields = line.splitn(3, '|');
         let (id, state, reason) = (fields.next()?, fields.next()?, fields.next()?);
         let reason = reason.trim_matches(['(', ')']).to_owned();
-        // COMPLETING is the end of a task, of which accounting knows more.
         let waits = matches!(state, "PENDING" | "REQUEUED" | "REQUEUE_HOLD" | "SPECIAL_EXIT");
-        let running = matches!(state, "RUNNING" | "CONFIGURING" | "SUSPENDED" | "STOPPED");
+        // A task that is COMPLETING may still write, or be started again when that is over.
+        let running = matches!(
+            state,
+            "RUNNING" | "CONFIGURING" | "SUSPENDED" | "STOPPED" | "COMPLETING" | "SIGNALING"
+        );
         let queued = Queued { running, reason };
         (waits || running).then(|| tasks_of(id).into_iter().map(move |id| (id, queued.clone())))
     };
@@ -157,7 +160,7 @@ mod tests {
         let rows = parse_queue("5_1|PENDING|(Resources)\n5_2|RUNNING|n1\n5_3|COMPLETING|n1\n");
         assert_eq!(rows[&(5, 1)], Queued { running: false, reason: "Resources".into() });
         assert_eq!(rows[&(5, 2)], Queued { running: true, reason: "n1".into() });
-        assert!(!rows.contains_key(&(5, 3)));
+        assert!(rows[&(5, 3)].running);
     }
 
     #[test]
