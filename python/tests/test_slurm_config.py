@@ -263,6 +263,10 @@ def obliging(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SUBMITTED = """
+import signal
+
+# Whoever started the tests may have told their processes to ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import os, sys, time
 import bioimage_rs as bp
 
