@@ -1,4 +1,4 @@
-"""Runs on a cluster of this machine: `python bench/slurm.py [--write PAGE]`, as root.
+"""Runs on a cluster of this machine: `python bench/cluster.py [--write PAGE]`, as root.
 
 Prints what a task costs beside its blocks, ours and bioimage-py's, and what following many tasks
 costs the process that leads.
