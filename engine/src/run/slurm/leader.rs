@@ -6,7 +6,7 @@ use super::jobs::{self, Jobs, cancel_others, name_of};
 use super::limits::Limits;
 use super::script::Submit;
 use super::settings::{SlurmSettings, memory_text, parse_memory, parse_time, time_text};
-use super::state::{End, Ended, Queued, TaskId, accounting, queue};
+use super::state::{End, Ended, Queued, TaskId, accounting, id_text, queue};
 use crate::error::{Error, Kind, Result, RetryClass};
 use crate::plan::Plan;
 use crate::run::cancel::CancelToken;
@@ -300,13 +300,11 @@ impl Leader {
     /// Slurm has started a task again by itself: after its node failed, or for a job that was more
     /// important.
     fn note_restart(&mut self, number: usize, launch: u32) -> Result<()> {
-        let Phase::Submitted { id: (job, index), .. } = self.tasks[number].phase else {
-            return Ok(());
-        };
+        let Phase::Submitted { id, .. } = self.tasks[number].phase else { return Ok(()) };
         self.tasks[number].spent = Some(launch);
         let journal = self.folder.journal(&task_name(number, launch), self.attempt.number);
         let Some((block, since)) = in_hand(&journal) else { return Ok(()) };
-        let id = format!("{job}_{index}");
+        let id = id_text(id);
         let arguments = ["-D", "-X", "-n", "-P", "--format=State,NodeList", "-j", &id];
         let rows = call("sacct", &arguments).unwrap_or_default();
         let earlier = rows.lines().rev().skip(1).find_map(|line| line.split_once('|'));
@@ -374,7 +372,7 @@ impl Leader {
                 Some(Queued { running, reason }) => {
                     *left = None;
                     let state = if *running { "running" } else { "pending" };
-                    let job = format!("{}_{}", id.0, id.1);
+                    let job = id_text(id);
                     shown.insert(
                         number,
                         Scheduled { job, state: state.to_owned(), reason: reason.clone() },
@@ -453,7 +451,7 @@ impl Leader {
         let held = journal.as_deref().and_then(in_hand);
         self.tasks[number].spent = self.tasks[number].launch;
         // Should Slurm mean to start it again by itself.
-        let _ = jobs::cancel(&[format!("{}_{}", id.0, id.1)]);
+        let _ = jobs::cancel(&[id_text(id)]);
         let log = self.folder.file(&format!("logs/slurm-{}_{}.err", id.0, id.1));
         let log = tail(&log, 2000);
         let mut error = self.error_of(number, row, &log);
@@ -517,7 +515,6 @@ impl Leader {
     }
 
     fn error_of(&self, number: usize, row: &Ended, log: &str) -> Error {
-        let what = |kind, text: String| Error::new(kind, text);
         let Ended { end, state, exit, nodes } = row;
         let asked =
             |value: Option<String>| value.map_or(String::new(), |text| format!(" of {text}"));
@@ -531,22 +528,23 @@ impl Leader {
             Some(End::Failed) if short_of_memory || exit.ends_with(":125") => {
                 out_of_memory(number, asked(settings.mem))
             }
-            Some(End::Timeout) => what(
+            Some(End::Timeout) => Error::new(
                 Kind::TimeLimit,
                 format!("task {number} ran over its time limit{}", asked(settings.time)),
             )
             .fix("Ask for more with --time, or use more tasks (--workers)."),
             Some(End::NodeFail) => {
-                what(Kind::NodeFailed, format!("task {number} was lost with node {nodes}"))
+                Error::new(Kind::NodeFailed, format!("task {number} was lost with node {nodes}"))
             }
-            Some(End::Preempted) => what(
+            Some(End::Preempted) => Error::new(
                 Kind::Preempted,
                 format!("task {number} had to give way to a job that is more important"),
             ),
-            Some(End::Cancelled) => {
-                what(Kind::Cancelled, format!("task {number} was cancelled in Slurm ({state})"))
-            }
-            Some(End::Completed) => what(
+            Some(End::Cancelled) => Error::new(
+                Kind::Cancelled,
+                format!("task {number} was cancelled in Slurm ({state})"),
+            ),
+            Some(End::Completed) => Error::new(
                 Kind::WorkerLost,
                 format!(
                     "Slurm says that task {number} is completed, but its sentinels were not seen \
@@ -555,7 +553,7 @@ impl Leader {
                 ),
             )
             .fix("Check that the node sees the run's folder, or raise latency_wait."),
-            Some(End::Failed) | None => what(
+            Some(End::Failed) | None => Error::new(
                 Kind::WorkerLost,
                 format!(
                     "task {number} ended as {state} (exit status and signal {exit}) on {nodes}"

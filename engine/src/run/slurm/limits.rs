@@ -3,7 +3,7 @@
 use super::client::call;
 use super::nodes::{self, Nodes};
 use super::settings::{parse_memory, parse_time};
-use super::state::TaskId;
+use super::state::{TaskId, id_text};
 use crate::error::Result;
 use std::time::Duration;
 
@@ -50,8 +50,8 @@ pub fn time_of(id: TaskId) -> Option<Duration> {
     parse_time(&field_of(id, "Timelimit")?).ok()
 }
 
-fn field_of((job, index): TaskId, field: &str) -> Option<String> {
-    let (format, id) = (format!("--format={field}"), format!("{job}_{index}"));
+fn field_of(id: TaskId, field: &str) -> Option<String> {
+    let (format, id) = (format!("--format={field}"), id_text(id));
     let text = call("sacct", &["-X", "-n", "-P", &format, "-j", &id]).ok()?;
     text.lines().last().map(|line| line.trim().to_owned())
 }

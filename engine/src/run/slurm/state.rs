@@ -7,6 +7,11 @@ use std::collections::BTreeMap;
 /// A task of a job array: the job, and its index there.
 pub type TaskId = (u64, u64);
 
+/// A task as Slurm's programs take and print it.
+pub fn id_text((job, index): TaskId) -> String {
+    format!("{job}_{index}")
+}
+
 /// What the queue says of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queued {
