@@ -324,6 +324,30 @@ def test_failed_blocks_are_told_with_their_traceback_and_can_be_finished(
     np.testing.assert_array_equal(output[...], np.arange(32) + 1)
 
 
+@pytest.mark.parametrize("job", ["local", "subprocess"])
+def test_the_arrays_of_a_function_may_have_moved_before_its_resume(job: str, home: Path) -> None:
+    here, there = home / "here", home / "there"
+    here.mkdir()
+    source, output = make(here)
+    cure = home / "cure"
+
+    def sometimes(block: Any, inputs: Any, outputs: Any, mask: Any) -> None:
+        if block.begin[0] == 8 and not cure.exists():
+            raise ValueError("not yet")
+        outputs[0][bp.to_roi(block)] = inputs[0][bp.to_roi(block)] + 1
+
+    with pytest.raises(bp.RunnerError) as caught:
+        bp.get_runner(job).run(sometimes, [source], [output], num_workers=2)
+    here.rename(there)
+    cure.touch()
+    assert caught.value.run is not None
+    run = bp.attach(caught.value.run.id)
+    run.resume(paths={str(here): str(there)})
+    assert not here.exists()
+    written = zarr.open_array(there / "b.zarr", mode="r")
+    np.testing.assert_array_equal(written[...], np.arange(32) + 1)
+
+
 def test_values_of_an_interrupted_run_are_kept_for_its_resume(home: Path) -> None:
     source, _ = make(home)
     cure = home / "cure"

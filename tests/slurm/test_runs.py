@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -375,3 +376,67 @@ def test_sentinels_that_are_seen_late_are_waited_for(
     assert leader.wait(30) == 0
     assert failures(run) == []
     assert np.array_equal(content(bp.home / "out.zarr"), source[1])
+
+
+def around_sbatch(bp: Bp, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+    """Put a program of one's own before `sbatch`, which is `"$real"` in its lines."""
+    real = shutil.which("sbatch")
+    folder = bp.home / "programs"
+    folder.mkdir()
+    program = folder / "sbatch"
+    program.write_text("\n".join(["#!/bin/bash", f"real={real}", *lines, ""]))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def test_an_interrupt_while_jobs_are_submitted_is_not_for_the_submission(
+    cluster: Cluster, bp: Bp, slow: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = bp.home / "begun"
+    around_sbatch(bp, monkeypatch, f"touch {begun}", "sleep 1", 'exec "$real" "$@"')
+    leader = bp.start(*slow)
+    wait_for("the submission", begun.exists)
+    # As a terminal does, and Jupyter: to all processes of the group.
+    os.killpg(leader.pid, signal.SIGINT)
+    leader.wait(30)
+    monkeypatch.undo()
+    assert "succeeded" in bp.ok("watch", "last")
+    run = bp.runs[-1]
+    assert failures(run) == []
+    assert no_block_done_twice_at_once(run)
+
+
+def test_jobs_that_nobody_recorded_are_cancelled_by_the_next_leader(
+    cluster: Cluster, bp: Bp, slow: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted = bp.home / "submitted"
+    last = f'answer=$("$real" "$@"); kill -9 $PPID; echo $answer > {submitted}'
+    around_sbatch(bp, monkeypatch, last)
+    leader = bp.start(*slow)
+    leader.wait(30)
+    wait_for("the submission", submitted.exists)
+    monkeypatch.undo()
+    run = bp.runs[-1]
+    assert jobs(run) == []
+    assert "succeeded" in bp.ok("watch", "last")
+    assert int(submitted.read_text()) not in jobs(run)
+    assert sorted(set(run.done())) == list(range(BLOCKS))
+    assert no_block_done_twice_at_once(run)
+
+
+def test_an_input_that_no_node_sees_is_told_as_such(cluster: Cluster, bp: Bp) -> None:
+    # A mount of the nodes' own covers the folder of the input.
+    place = bp.home / "place"
+    make_zarr(place / "in.zarr", noise((32, 64, 64)), (16, 32, 32))
+    preamble = (
+        "#!/bin/bash\n"
+        'if [ -z "$INSIDE" ]; then export INSIDE=1; exec unshare -m bash "$0"; fi\n'
+        f"mount -t tmpfs none {place}\n"
+    )
+    file = bp.home / "config" / "bioimage-rs" / "config.toml"
+    file.write_text(CONFIG + f"shebang = {json.dumps(preamble)}\n")
+    done = bp("copy", place / "in.zarr", "out.zarr", "--backend", "slurm", "--workers", "2")
+    assert done.returncode == 1
+    assert "in.zarr" in done.stderr
+    assert {kind for kind, _ in failures(bp.runs[-1])} == {"not-found"}
+    assert len(jobs(bp.runs[-1])) == 1

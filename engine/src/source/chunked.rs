@@ -87,7 +87,9 @@ pub(super) fn fingerprint(folder: &Path, metadata_file: &Path) -> Result<String>
         std::fs::read(metadata_file).map_err(|error| Error::read(metadata_file, &error))?;
     hash.update(&metadata);
     walk(folder, MOST_FINGERPRINTED, |path, file| {
-        hash.update(path.as_os_str().as_encoded_bytes());
+        // The folder itself may have another name by the time of a resume.
+        let inside = path.strip_prefix(folder).unwrap_or(path);
+        hash.update(inside.as_os_str().as_encoded_bytes());
         for number in [file.len() as i64, file.mtime(), file.mtime_nsec()] {
             hash.update(&number.to_le_bytes());
         }

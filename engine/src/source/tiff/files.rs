@@ -54,7 +54,8 @@ impl Files {
             if self.paths.len() == 1 {
                 return Ok(state);
             }
-            hasher.update(path.as_os_str().as_encoded_bytes());
+            // Their folder may have another name by the time of a resume.
+            hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
             hasher.update(format!("\0{state}\0").as_bytes());
         }
         Ok(format!("{} files {}", self.paths.len(), hasher.finalize().to_hex()))
