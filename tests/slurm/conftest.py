@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm.testbed import Cluster, UnableError, wait_for
+from shell import Bp
+from slurm.testbed import CONFIG, Cluster, UnableError, wait_for
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +39,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return tmp_path
+
+
+@pytest.fixture
+def bp(home: Path) -> Bp:
+    """A user of `bp` who has set up Slurm."""
+    file = home / "config" / "bioimage-rs" / "config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text(CONFIG)
+    return Bp(home)

@@ -11,17 +11,12 @@ from slurm.testbed import Cluster, wait_for
 
 BLOCKS = 512
 SLOW = ["--codec", "zstd:19", "--chunks", "16,64,64", "--block-shape", "16,64,64"]
-CONFIG = '[slurm]\npoll_interval = 1.0\ntime = "10"\nmem = "300M"\n'
 
 
-@pytest.fixture
-def bp(home: Path) -> Bp:
-    """A user of `bp` with a stack that takes some seconds to copy."""
-    file = home / "config" / "bioimage-rs" / "config.toml"
-    file.parent.mkdir(parents=True)
-    file.write_text(CONFIG)
+@pytest.fixture(autouse=True)
+def _stack(home: Path) -> None:
+    """Takes some seconds to copy."""
     make_zarr(home / "in.zarr", noise((128, 512, 512)), (32, 128, 128))
-    return Bp(home)
 
 
 @pytest.fixture(params=["python3", "bioimage-rust"])

@@ -13,20 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from shell import Bp, RunFolder, content, make_zarr, noise
-from slurm.testbed import Cluster, wait_for
+from slurm.testbed import CONFIG, Cluster, wait_for
 
 SHAPE, CHUNKS = (128, 512, 512), (32, 128, 128)
 BLOCKS = 512
 GRID = ["--chunks", "16,64,64", "--block-shape", "16,64,64"]
 # Strong compression of noise takes the time that a test needs to meddle.
 SLOW = ["--codec", "zstd:19", *GRID]
-CONFIG = """
-[slurm]
-poll_interval = 1.0
-latency_wait = 20.0
-time = "10"
-mem = "300M"
-"""
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +29,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
     path = tmp_path_factory.mktemp("source") / "in.zarr"
     make_zarr(path, data, CHUNKS)
     return path, data
-
-
-@pytest.fixture
-def bp(home: Path) -> Bp:
-    """A user of `bp` who has set up Slurm."""
-    file = home / "config" / "bioimage-rs" / "config.toml"
-    file.parent.mkdir(parents=True)
-    file.write_text(CONFIG)
-    return Bp(home)
 
 
 @pytest.fixture

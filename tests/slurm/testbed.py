@@ -20,6 +20,14 @@ _SETTINGS = {
     # A lost node is asked several times, and each may take so long.
     "SLURM_TEST_EXTRA": "MessageTimeout=5",
 }
+CONFIG = """
+[slurm]
+poll_interval = 1.0
+latency_wait = 20.0
+time = "10"
+mem = "300M"
+"""
+"""Settings of a user whose tests are not to wait for long."""
 _UNABLE = 77
 _NODES = ("n1", "n2")
 _PARTITIONS = ("cpu", "short")
