@@ -9,11 +9,14 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bioimage_rs import _native
 from bioimage_rs._threads import end_run
 from bioimage_rs.errors import BioimageError, BlockFailure, CancelledError, RunnerError
+
+if TYPE_CHECKING:
+    from bioimage_rs.runner import RunnerConfig
 
 __all__ = ["Run", "attach", "runs"]
 
@@ -234,6 +237,7 @@ class Run:
         force: bool = False,
         verify: bool = False,
         paths: Mapping[str, str] | None = None,
+        job_config: "RunnerConfig | None" = None,
     ) -> "Run":
         """Finish what is not done.
 
@@ -247,6 +251,8 @@ class Run:
             Also decode what is said to be done.
         paths
             Folders that have other names now than when the run was made: `{old: new}`.
+        job_config
+            Settings of the backend, such as a `SlurmConfig` with more memory or time.
         """
         self._resume(
             workers=num_workers,
@@ -255,6 +261,7 @@ class Run:
             force=force,
             verify=verify,
             paths=None if paths is None else dict(paths),
+            **({} if job_config is None else job_config._resumed_with()),
         )
         return self.wait()
 

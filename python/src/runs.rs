@@ -13,7 +13,7 @@ use bioimage_engine::op::{Operation, OperationSpec};
 use bioimage_engine::run::folder::{Code, PathMap};
 use bioimage_engine::run::live::RunView;
 use bioimage_engine::run::monitor::{BlockState, Monitor};
-use bioimage_engine::run::slurm::SlurmSettings;
+use bioimage_engine::run::slurm::{SlurmSettings, has_jobs};
 use bioimage_engine::run::{
     Backend, Options, Output, Resume, Setup, is_on_cluster, registry, state_of,
 };
@@ -130,7 +130,7 @@ impl Run {
     /// Stops a run that this process leads, and notes on the exception that is the reason how to
     /// go on. A second interrupt does not wait for the end. Jobs on a cluster are left alone.
     fn stop(&self, py: Python<'_>, interrupt: &Bound<'_, PyAny>) -> PyResult<()> {
-        if self.is_on_cluster(py)? {
+        if self.is_on_cluster(py)? && has_jobs(&self.view.folder).into_python(py)? {
             let id = self.view.folder.request().into_python(py)?.id;
             let note = format!(
                 "The jobs of this run go on in Slurm. bp.attach('{id}').wait() or %bp watch {id} \

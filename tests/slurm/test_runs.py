@@ -373,7 +373,7 @@ def around_sbatch(bp: Bp, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
 
-def test_an_interrupt_while_jobs_are_submitted_is_not_for_the_submission(
+def test_an_interrupt_before_any_job_is_on_record_leaves_none(
     cluster: Cluster, bp: Bp, slow: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = bp.home / "begun"
@@ -382,11 +382,13 @@ def test_an_interrupt_while_jobs_are_submitted_is_not_for_the_submission(
     wait_for("the submission", begun.exists)
     # As a terminal does, and Jupyter: to all processes of the group.
     os.killpg(leader.pid, signal.SIGINT)
-    leader.wait(30)
+    assert leader.wait(30) == 130
     monkeypatch.undo()
-    assert "succeeded" in bp.ok("watch", "last")
+    assert cluster.queue() == []
+    assert status(bp)["state"] == "cancelled"
+    bp.ok("resume", "last")
     run = bp.runs[-1]
-    assert failures(run) == []
+    assert sorted(set(run.done())) == list(range(BLOCKS))
     assert no_block_done_twice_at_once(run)
 
 
@@ -424,3 +426,8 @@ def test_an_input_that_no_node_sees_is_told_as_such(cluster: Cluster, bp: Bp) ->
     assert "in.zarr" in done.stderr
     assert {kind for kind, _ in failures(bp.runs[-1])} == {"not-found"}
     assert len(jobs(bp.runs[-1])) == 1
+    moved = ["--map", f"{place}={bp.home}/nowhere", "--check-nodes"]
+    checked = bp("resume", "last", *moved)
+    assert checked.returncode == 2
+    assert f"does not see '{bp.home}/nowhere/in.zarr'" in checked.stderr
+    assert len(jobs(bp.runs[-1])) == 1, "nothing was submitted for it"

@@ -3,6 +3,7 @@
 use super::{Host, Reply, RunView, Value};
 use crate::error::{Error, Kind, Result};
 use crate::run::registry::RunSummary;
+use crate::run::slurm::has_jobs;
 use crate::run::{Outcome, Run, is_on_cluster};
 use serde_json::json;
 use std::time::Duration;
@@ -19,8 +20,8 @@ pub struct Show {
 /// How soon an interrupt is noticed.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Waits for a run that this process leads. An interrupt cancels it; of a run on a cluster it ends the
-/// watching only.
+/// Waits for a run that this process leads. An interrupt cancels it; where it has jobs on a cluster,
+/// it ends the watching only.
 pub fn follow(run: Run, show: Show, host: &mut dyn Host) -> Result<Reply> {
     let view = RunView::of(run);
     let Some(run) = view.run() else { return Err(Error::internal("a run that nobody leads")) };
@@ -29,18 +30,21 @@ pub fn follow(run: Run, show: Show, host: &mut dyn Host) -> Result<Reply> {
     }
     let token = host.cancel();
     let on_cluster = is_on_cluster(&view.folder)?;
-    let outcome = loop {
-        if let Some(outcome) = run.wait_for(LOOK) {
-            break outcome;
-        }
-        if token.is_cancelled() && on_cluster {
+    let mut ended_by_itself = run.wait_for(LOOK);
+    while ended_by_itself.is_none() && !token.is_cancelled() {
+        ended_by_itself = run.wait_for(LOOK);
+    }
+    let outcome = match ended_by_itself {
+        Some(outcome) => outcome,
+        None if on_cluster && has_jobs(&view.folder)? => {
             if !show.quiet {
                 host.run_ended(&view, None);
             }
             return Err(left_alone(&view.folder.request()?.id, true));
         }
-        if token.is_cancelled() {
+        None => {
             run.cancel();
+            run.wait()
         }
     };
     if !show.quiet {

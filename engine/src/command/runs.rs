@@ -96,6 +96,9 @@ pub struct ResumeArgs {
     /// Return at once; the run goes on by itself
     #[arg(long)]
     detach: bool,
+    /// Ask a compute node first whether it sees all paths of the run (on Slurm)
+    #[arg(long)]
+    check_nodes: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub slurm: SlurmOptions,
@@ -140,7 +143,7 @@ pub fn runs(args: &RunsArgs) -> Result<Reply> {
             let folders = run.iter().map(|name| registry::find(&root, name));
             let folders = folders.collect::<Result<Vec<_>>>()?;
             for folder in &folders {
-                registry::remove(folder)?;
+                registry::remove(&root, folder)?;
             }
             folders.iter().map(RunFolder::name).collect()
         }
@@ -400,9 +403,6 @@ pub fn cancel(args: &RunArgs, host: &dyn Host) -> Result<Reply> {
 pub fn resume(verb: &str, args: ResumeArgs, show: Show, host: &mut dyn Host) -> Result<Reply> {
     let config = Config::load()?;
     let folder = registry::find(&config.run_root(), &args.run)?;
-    if args.detach {
-        return detach::start(&args.words(verb), show, &config, host);
-    }
     let resume = Resume {
         backend: args.backend,
         workers: args.workers,
@@ -411,9 +411,15 @@ pub fn resume(verb: &str, args: ResumeArgs, show: Show, host: &mut dyn Host) -> 
         verify: args.verify,
         program: host.program(),
         slurm: args.slurm.changed(&folder)?,
-        paths: args.map,
+        paths: args.map.clone(),
         ..Resume::default()
     };
+    if args.check_nodes {
+        resume.check_nodes(&folder, &host.cancel())?;
+    }
+    if args.detach {
+        return detach::start(&args.words(verb), show, &config, host);
+    }
     follow(resume.start(&folder)?, show, host)
 }
 

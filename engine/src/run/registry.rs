@@ -200,21 +200,26 @@ pub fn collect_garbage(root: &Path, age: Duration) -> Result<Vec<String>> {
             .and_then(|metadata| metadata.modified())
             .is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|past| past >= age));
         if old && state_of(&folder)? == RunState::Succeeded {
-            remove(&folder)?;
+            remove(root, &folder)?;
             removed.push(folder.name());
         }
     }
     Ok(removed)
 }
 
-/// Removes a run's folder, whatever its outcome was; not while it goes on.
+/// Removes a run's folder, whatever its outcome was, and the record of it; not while it goes on.
 ///
 /// # Errors
 /// `run-active`; `write-failed` and the like.
-pub fn remove(folder: &RunFolder) -> Result<()> {
+pub fn remove(root: &Path, folder: &RunFolder) -> Result<()> {
     if !state_of(folder)?.is_final() {
         return Err(Error::new(Kind::RunActive, format!("run '{}' is going on", folder.name()))
             .fix("Cancel it first."));
     }
-    std::fs::remove_dir_all(folder.path()).map_err(|error| Error::write(folder.path(), &error))
+    std::fs::remove_dir_all(folder.path()).map_err(|error| Error::write(folder.path(), &error))?;
+    let link = root.join(folder.name());
+    if link.is_symlink() {
+        std::fs::remove_file(&link).map_err(|error| Error::write(&link, &error))?;
+    }
+    Ok(())
 }

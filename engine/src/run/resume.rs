@@ -1,7 +1,8 @@
 //! Going on with a run: everything that is not done, by whoever, wherever, with as many workers.
 
+use super::cancel::CancelToken;
 use super::driver::{Lead, Outcome, RunState, lock_outputs, places, state_of};
-use super::folder::{Attempt, BlockSet, PathMap, Request, RunFolder};
+use super::folder::{ArrayRecord, Attempt, BlockSet, PathMap, Request, RunFolder};
 use super::journal::{Event, parse};
 use super::lock::LeadLock;
 use super::partials::PartialReader;
@@ -9,13 +10,14 @@ use super::process::{ProcessId, boot_id};
 use super::setup::cluster_command;
 use super::setup::default_budget;
 use super::slurm::{self, SlurmSettings};
+use super::subprocess::worker_command;
 use super::worker::Job;
 use super::{Backend, Run, journal};
 use crate::config::slurm::SlurmDefaults;
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Plan, TASKS_PER_WORKER, divide};
 use crate::source::Source;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How a run is gone on with; what is not given stays as it was.
@@ -41,6 +43,15 @@ pub struct Resume {
     pub slurm: Option<SlurmSettings>,
     /// Where folders are by now that the request names elsewhere.
     pub paths: Vec<PathMap>,
+}
+
+/// The next attempt, before anything is opened for it.
+struct Asked {
+    number: u32,
+    before: Option<Attempt>,
+    backend: Backend,
+    slurm: Option<SlurmSettings>,
+    paths: Vec<PathMap>,
 }
 
 /// How long workers of a killed run get to notice that they are alone.
@@ -77,22 +88,9 @@ impl Resume {
             other => other,
         };
         check(same_engine(&request))?;
-        let number = folder.latest_attempt() + 1;
-        let before = match number {
-            1 => None,
-            _ => Some(folder.attempt(number - 1)?),
-        };
-        let backend = self.backend.or(before.as_ref().map(|a| a.backend)).unwrap_or_default();
+        let Asked { number, before, backend, slurm, paths } = self.asked(folder)?;
         let on_cluster = backend == Backend::Slurm;
-        let asked = self.slurm.clone().or(before.as_ref().and_then(|a| a.slurm.clone()));
-        let slurm = match (on_cluster, asked) {
-            (true, Some(asked)) => Some(asked),
-            (true, None) => Some(SlurmDefaults::load()?.settings),
-            (false, _) => None,
-        };
         slurm.as_ref().map_or(Ok(()), slurm::validate)?;
-        let mut paths = self.paths.clone();
-        paths.extend(before.iter().flat_map(|before| before.paths.clone()));
         let job = Job::open(folder.clone(), &paths)?;
         check(same_inputs(&job))?;
         let locks = lock_outputs(places(&job.outputs), folder, PATIENCE)?;
@@ -147,6 +145,49 @@ impl Resume {
             task_timeout: self.task_timeout,
         };
         Run::lead(job, lead)
+    }
+
+    /// Asks a compute node whether it sees all paths of the run and can run its worker program; a set
+    /// `cancel` ends the waiting for it.
+    ///
+    /// # Errors
+    /// `invalid-argument` with what the node does not have, or on another backend than Slurm;
+    /// `scheduler-failed`; `cancelled`; `permission-denied` where this process cannot write, either.
+    pub fn check_nodes(&self, folder: &RunFolder, cancel: &CancelToken) -> Result<()> {
+        let request = folder.request()?;
+        let Asked { slurm, paths, .. } = self.asked(folder)?;
+        let places = |records: &mut dyn Iterator<Item = &ArrayRecord>| -> Result<Vec<PathBuf>> {
+            let specs = records.filter_map(|record| record.spec.as_ref());
+            let moved = specs.map(|spec| Ok(spec.moved(&paths)?.path().map(Path::to_owned)));
+            Ok(moved.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+        };
+        let language = request.language.as_deref();
+        let needs = slurm::Needs {
+            command: worker_command(language, &request.operation, self.program.clone())?,
+            folder: folder.path().to_owned(),
+            reads: places(&mut request.inputs.iter().chain(&request.mask))?,
+            writes: places(&mut request.outputs.iter())?,
+        };
+        slurm::check_nodes(slurm.as_ref(), &needs, cancel)
+    }
+
+    /// What holds for the next attempt, of what is asked for now and what was before.
+    fn asked(&self, folder: &RunFolder) -> Result<Asked> {
+        let number = folder.latest_attempt() + 1;
+        let before = match number {
+            1 => None,
+            _ => Some(folder.attempt(number - 1)?),
+        };
+        let backend = self.backend.or(before.as_ref().map(|a| a.backend)).unwrap_or_default();
+        let settings = self.slurm.clone().or(before.as_ref().and_then(|a| a.slurm.clone()));
+        let slurm = match (backend, settings) {
+            (Backend::Slurm, Some(settings)) => Some(settings),
+            (Backend::Slurm, None) => Some(SlurmDefaults::load()?.settings),
+            _ => None,
+        };
+        let mut paths = self.paths.clone();
+        paths.extend(before.iter().flat_map(|before| before.paths.clone()));
+        Ok(Asked { number, before, backend, slurm, paths })
     }
 
     fn checked_budget(

@@ -6,7 +6,7 @@ use super::folder::{ArrayRecord, Attempt, BlockSet, Code, Request, RunFolder, ne
 use super::journal::{now, time_text};
 use super::lock::LeadLock;
 use super::process::{ProcessId, available_memory, host_name, user_name};
-use super::slurm::{self, Place, SlurmSettings};
+use super::slurm::{self, SlurmSettings};
 use super::subprocess::worker_command;
 use super::worker::Job;
 use super::{Backend, FORMAT, Run, journal, registry};
@@ -357,22 +357,17 @@ impl Prepared {
     /// `scheduler-failed`; `cancelled`; `permission-denied` where this process cannot write, either.
     pub fn check_nodes(&self, cancel: &CancelToken) -> Result<()> {
         let Setup { inputs, mask, outputs, spec, options, .. } = &self.setup;
-        if options.backend != Backend::Slurm {
-            return Err(Error::argument("compute nodes can be checked for runs on Slurm only")
-                .fix("Use --backend slurm, or leave --check-nodes out."));
-        }
-        let mut places = vec![Place::write(options.folder_root())?];
-        let specs = inputs.iter().chain(mask).filter_map(|input| input.spec());
-        let paths = specs.filter_map(|spec| spec.path().map(Path::to_owned));
-        places.extend(paths.map(|path| Place::read(&path)));
-        for output in outputs {
-            let spec = output.spec();
-            places.extend(spec.and_then(|spec| spec.path().map(Place::write)).transpose()?);
-        }
         let language = self.setup.language();
-        let command = worker_command(language.as_deref(), spec, options.program.clone())?;
-        let program = command.first().map(PathBuf::from).unwrap_or_default();
-        slurm::check_nodes(&options.slurm, &program, &places, cancel)
+        let reads = inputs.iter().chain(mask).filter_map(|input| input.spec());
+        let writes = outputs.iter().filter_map(Output::spec);
+        let needs = slurm::Needs {
+            command: worker_command(language.as_deref(), spec, options.program.clone())?,
+            folder: options.folder_root().to_owned(),
+            reads: reads.filter_map(|spec| spec.path().map(Path::to_owned)).collect(),
+            writes: writes.filter_map(|spec| spec.path().map(Path::to_owned)).collect(),
+        };
+        let settings = (options.backend == Backend::Slurm).then_some(&options.slurm);
+        slurm::check_nodes(settings, &needs, cancel)
     }
 
     /// Makes outputs and run folder, and starts to work.

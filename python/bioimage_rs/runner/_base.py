@@ -374,18 +374,14 @@ class Runner:
 
     def _how(self, num_workers: int) -> dict[str, Any]:
         """The settings as the engine takes them."""
-        config = self.config
-        memory = config.memory
         return {
             "backend": self.job_type,
             "workers": num_workers,
-            "budget": _native.parse_bytes(memory) if isinstance(memory, str) else memory,
-            "retries": config.retries,
+            "retries": self.config.retries,
             "program": find_program(),
-            "task_timeout": config.task_timeout,
-            "tasks_per_worker": config.tasks_per_worker,
-            "run_root": config.tmp_root,
+            "run_root": self.config.tmp_root,
             "slurm": None,
+            **self.config._resumed_with(),
         }
 
     def _payload(
@@ -452,9 +448,6 @@ class Runner:
         )
 
 
-_RESUMED_WITH = ("budget", "task_timeout", "tasks_per_worker", "slurm")
-
-
 class _DistributedRunner(Runner):
     """A backend of worker processes, whose runs can be finished from their folders."""
 
@@ -484,8 +477,7 @@ class _DistributedRunner(Runner):
         The values of all blocks or items, if they were wanted.
         """
         run = attach(tmp_folder)
-        how = self._how(num_workers or 1)
-        settings = {name: how[name] for name in _RESUMED_WITH}
+        settings = self.config._resumed_with()
         run._resume(backend=self.job_type, workers=num_workers, **settings)
         run.wait()
         _before_cleanup(pre_cleanup, run)
@@ -547,7 +539,7 @@ class SlurmRunner(_DistributedRunner):
 
     def _how(self, num_workers: int) -> dict[str, Any]:
         # The folder lies in the `tmp_root` of these settings, and is on record where all runs are.
-        return {**super()._how(num_workers), "slurm": self.config._to_native(), "run_root": None}
+        return {**super()._how(num_workers), "run_root": None}
 
     def reattach(
         self,

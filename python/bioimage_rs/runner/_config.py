@@ -41,6 +41,15 @@ class RunnerConfig:
     retries: int = field(default=3, kw_only=True)
     memory: int | str | None = field(default=None, kw_only=True)
 
+    def _resumed_with(self) -> dict[str, Any]:
+        """The settings that another attempt at a run may have, as the engine takes them."""
+        memory = self.memory
+        return {
+            "budget": _native.parse_bytes(memory) if isinstance(memory, str) else memory,
+            "task_timeout": self.task_timeout,
+            "tasks_per_worker": self.tasks_per_worker,
+        }
+
 
 @dataclass
 class SlurmConfig(RunnerConfig):
@@ -139,6 +148,9 @@ class SlurmConfig(RunnerConfig):
             )
         _check_names(stored, f"the [slurm] section of {os.fspath(file)}")
         return cls(**{**stored, **overrides})
+
+    def _resumed_with(self) -> dict[str, Any]:
+        return {**super()._resumed_with(), "slurm": self._to_native()}
 
     def _to_native(self) -> str:
         """What the engine takes, as JSON: nothing that is not set."""

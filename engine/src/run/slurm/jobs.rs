@@ -100,6 +100,14 @@ impl Jobs {
     }
 }
 
+/// Whether the latest attempt of a run has jobs.
+///
+/// # Errors
+/// `run-damaged`.
+pub fn has_jobs(folder: &RunFolder) -> Result<bool> {
+    Ok(!Jobs::of(folder)?.of_attempt(folder.latest_attempt()).is_empty())
+}
+
 /// Takes jobs, or tasks of job arrays, out of the queue and ends what runs of them.
 ///
 /// # Errors

@@ -18,8 +18,8 @@ mod validate;
 
 pub use client::is_there;
 pub use efficiency::{Efficiency, Spread, Suggestion, Usage};
-pub use jobs::{Jobs, Submission, cancel};
+pub use jobs::{Jobs, Submission, cancel, has_jobs};
 pub use leader::{Leader, SCHEDULE, Schedule, Scheduled};
-pub use probe::{Answer, Place, Seen, check_nodes, probe};
+pub use probe::{Answer, Needs, Place, Seen, check_nodes, probe};
 pub use settings::{SlurmSettings, parse_memory, parse_time};
 pub use validate::validate;

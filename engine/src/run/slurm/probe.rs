@@ -6,6 +6,7 @@ use super::settings::SlurmSettings;
 use crate::error::{Error, Kind, Result};
 use crate::run::cancel::CancelToken;
 use crate::run::folder::new_id;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -214,17 +215,41 @@ fn parse(text: &str, places: &[Place]) -> Option<Answer> {
     (lines.next()?.0 == "end").then(|| Answer { node: node.to_owned(), program, places: answers })
 }
 
-/// Refuses a run whose program or paths a compute node does not have.
+/// What every node must have that works on a run.
+#[derive(Debug)]
+pub struct Needs {
+    /// The worker's command line.
+    pub command: Vec<OsString>,
+    /// The run's folder, or the one in which it is made.
+    pub folder: PathBuf,
+    /// What is read.
+    pub reads: Vec<PathBuf>,
+    /// What is written.
+    pub writes: Vec<PathBuf>,
+}
+
+/// Refuses a run whose program or paths a compute node does not have; `settings` are none for a run
+/// that is not for Slurm.
 ///
 /// # Errors
-/// `invalid-argument` with everything that is missing; those of [`probe`].
+/// `invalid-argument` with everything that is missing, or for a run elsewhere; `permission-denied`
+/// where this process cannot write, either; those of [`probe`].
 pub fn check_nodes(
-    settings: &SlurmSettings,
-    program: &Path,
-    places: &[Place],
+    settings: Option<&SlurmSettings>,
+    needs: &Needs,
     cancel: &CancelToken,
 ) -> Result<()> {
-    let Answer { node, program: why, places } = probe(settings, program, places, cancel)?;
+    let Some(settings) = settings else {
+        return Err(Error::argument("compute nodes can be checked for runs on Slurm only")
+            .fix("Use --backend slurm, or leave --check-nodes out."));
+    };
+    let mut places = vec![Place::write(&needs.folder)?];
+    places.extend(needs.reads.iter().map(|path| Place::read(path)));
+    for path in &needs.writes {
+        places.push(Place::write(path)?);
+    }
+    let program = needs.command.first().map(Path::new).unwrap_or(Path::new(""));
+    let Answer { node, program: why, places } = probe(settings, program, &places, cancel)?;
     let why = why.map(|why| format!("cannot run '{}' ({why})", program.display()));
     let problems: Vec<String> =
         why.into_iter().chain(places.iter().filter_map(Seen::problem)).collect();
