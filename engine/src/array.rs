@@ -268,6 +268,7 @@ pub fn strides(shape: &[u64]) -> Vec<u64> {
     Eq,
     serde::Serialize,
     serde::Deserialize,
+    schemars::JsonSchema,
     clap::ValueEnum,
 )]
 #[serde(rename_all = "kebab-case")]

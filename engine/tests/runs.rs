@@ -6,6 +6,7 @@ use bioimage_engine::array::Array;
 use bioimage_engine::dtype::DType;
 use bioimage_engine::grid::Region;
 use bioimage_engine::op::copy::Copy;
+use bioimage_engine::op::parameters::Parameters;
 use bioimage_engine::op::{ArrayShape, BlockIo, Operation, OperationSpec, Product};
 use bioimage_engine::run::folder::{Code, RunFolder};
 use bioimage_engine::run::live::{LiveView, RunView};

@@ -3,16 +3,20 @@
 //!
 //! A front end hands over the line and a [`Host`], and shows the [`Reply`] that comes back.
 
+mod arrays;
+mod code;
 mod complete;
 mod config;
-mod copy;
 mod detach;
 mod doctor;
 mod follow;
 mod help;
 mod info;
+mod new_array;
+mod operate;
 mod options;
 mod parse;
+mod plan_text;
 mod runs;
 mod table;
 
@@ -120,8 +124,8 @@ struct Line {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Copy an array into another grid, codec, data type or format
-    Copy(Box<copy::CopyArgs>),
+    #[command(flatten)]
+    Operation(operate::OperationVerb),
     /// Describe an array: shape, data type, chunks, codec, axes, voxel size, size on disk
     Info(info::InfoArgs),
     /// List the runs on record; collect or remove old ones
@@ -207,7 +211,7 @@ impl Command {
     fn output(&self) -> Option<&options::OutputOptions> {
         let Action::Verb(verb) = &self.0 else { return None };
         match verb {
-            Verb::Copy(args) => Some(&args.common.output),
+            Verb::Operation(verb) => Some(&verb.common().output),
             Verb::Info(args) => Some(&args.output),
             Verb::Runs(args) => Some(&args.output),
             Verb::Status(args) | Verb::Watch(args) | Verb::Cancel(args) => Some(&args.output),
@@ -233,7 +237,7 @@ impl Command {
         };
         let show = follow::Show { json, quiet };
         let reply = match verb {
-            Verb::Copy(args) => copy::copy(*args, show, host),
+            Verb::Operation(verb) => verb.run(show, host),
             Verb::Info(args) => info::info(&args, host),
             Verb::Runs(args) => runs::runs(&args),
             Verb::Status(args) => runs::status(&args),

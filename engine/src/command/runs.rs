@@ -1,14 +1,14 @@
 //! The verbs that deal with runs on record.
 
+use super::code::code_with_paths;
 use super::follow::{Show, ended, follow, left_alone};
 use super::options::{OutputOptions, SlurmOptions, push};
 use super::table::{Table, duration_text};
-use super::{Host, Reply, RunView, Value, copy, detach};
+use super::{Host, Reply, RunView, Value, detach};
 use crate::config::{Config, parse_bytes};
 use crate::error::{Error, Kind, Result};
 use crate::plan::bytes_text;
-use crate::run::folder::PathMap;
-use crate::run::folder::{Code, RunFolder};
+use crate::run::folder::{ArrayRecord, Code, PathMap, RunFolder};
 use crate::run::live::LiveView;
 use crate::run::monitor::Monitor;
 use crate::run::registry::{self, RunSummary};
@@ -444,11 +444,10 @@ impl ResumeArgs {
 pub fn script(args: &ScriptArgs) -> Result<Reply> {
     let folder = find(&args.run)?;
     let request = folder.request()?;
-    let path = |records: &[crate::run::folder::ArrayRecord]| {
-        Some(records.first()?.spec.as_ref()?.whole().display())
-    };
-    let Code { bp, python, rust } =
-        copy::code_with_paths(&request.code, path(&request.inputs), path(&request.outputs));
+    let path = |array: &ArrayRecord| Some(array.spec.as_ref()?.whole().display());
+    let inputs: Vec<Option<String>> = request.inputs.iter().map(path).collect();
+    let output = request.outputs.first().and_then(path);
+    let Code { bp, python, rust } = code_with_paths(&request.code, &inputs, output);
     let text = match args.language {
         Language::Bp => format!("bp {bp}"),
         Language::Python => python.clone(),

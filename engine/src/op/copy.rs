@@ -4,10 +4,13 @@
 //! Where both arrays store the same bytes for the same voxels, chunks are copied without decoding,
 //! also into shards and out of them.
 
-use super::{ArrayShape, BlockIo, Operation, OperationSpec, Product, Traffic};
-use crate::array::{Array, Cast};
+use super::blockwise::{only_input, write_block};
+use super::parameters::{Input, ONE_INPUT, Parameters};
+use super::{ArrayShape, BlockIo, Operation, Product, Traffic};
+use crate::array::Cast;
 use crate::error::{Error, Result};
 use crate::grid::{Region, unravel};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Parameters of a copy.
@@ -18,25 +21,18 @@ use serde::{Deserialize, Serialize};
 /// let input = ArrayShape { shape: vec![4, 5], dtype: DType::U16 };
 /// assert_eq!(Copy::default().outputs(&[input.clone()]).unwrap(), [input]);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 pub struct Copy {
     /// What happens to values that the output's data type cannot hold.
     #[serde(default)]
+    #[arg(long, value_name = "HOW", default_value_t, value_enum, help_heading = "Output")]
     pub cast: Cast,
 }
 
-impl Copy {
-    /// The operation's name.
-    pub const NAME: &'static str = "copy";
-
-    /// As it stands in a run folder.
-    pub fn spec(&self) -> OperationSpec {
-        OperationSpec {
-            name: Copy::NAME.into(),
-            parameters: serde_json::json!({ "cast": self.cast }),
-            language: None,
-        }
-    }
+impl Parameters for Copy {
+    const NAME: &'static str = "copy";
+    const INPUTS: &'static [Input] = ONE_INPUT;
+    const PYTHON: Option<&'static str> = Some("bp.copy");
 }
 
 impl Operation for Copy {
@@ -45,10 +41,7 @@ impl Operation for Copy {
     }
 
     fn outputs(&self, inputs: &[ArrayShape]) -> Result<Vec<ArrayShape>> {
-        match inputs {
-            [input] => Ok(vec![input.clone()]),
-            _ => Err(Error::argument(format!("copy takes one input, not {}", inputs.len()))),
-        }
+        Ok(vec![only_input(Copy::NAME, inputs)?.clone()])
     }
 
     fn block_bytes(&self, outer_voxels: u64, inputs: &[ArrayShape], outputs: &[ArrayShape]) -> u64 {
@@ -71,26 +64,12 @@ impl Operation for Copy {
         {
             return Ok(copy_encoded(io, &unit)?.into());
         }
-        let mut block = input.read(region)?;
+        let block = input.read(region)?;
         io.cancel.check()?;
         let read = block.byte_len() as u64;
-        if block.dtype() != output.dtype() {
-            block =
-                block.cast(output.dtype(), self.cast).map_err(|error| in_region(error, region))?;
-        }
-        if let Some(mask) = io.mask {
-            let mut kept = output.read(region)?;
-            take_masked(&mut kept, &block, mask)?;
-            block = kept;
-        }
-        io.cancel.check()?;
-        let written = output.write(region, &block)?;
+        let written = write_block(io, block, self.cast)?;
         Ok(Traffic { read, written }.into())
     }
-}
-
-fn in_region(error: Error, region: &Region) -> Error {
-    Error { message: format!("{} (in region {region})", error.message), ..error }
 }
 
 fn covers_whole_units(region: &Region, unit: &[u64], shape: &[u64]) -> bool {
@@ -124,21 +103,4 @@ fn copy_encoded(io: &BlockIo, unit: &[u64]) -> Result<Traffic> {
         traffic.written += output.write_encoded(&unit, &mut read)?;
     }
     Ok(traffic)
-}
-
-/// Takes the voxels of `block` where `mask` is true.
-fn take_masked(kept: &mut Array, block: &Array, mask: &Array) -> Result<()> {
-    if kept.dtype() != block.dtype() || mask.shape() != block.shape() {
-        return Err(Error::internal("a masked block does not fit its mask"));
-    }
-    let size = block.dtype().size();
-    let mask = mask.values::<bool>()?;
-    let source = block.bytes().chunks_exact(size);
-    for ((target, source), &inside) in kept.bytes_mut().chunks_exact_mut(size).zip(source).zip(mask)
-    {
-        if inside {
-            target.copy_from_slice(source);
-        }
-    }
-    Ok(())
 }

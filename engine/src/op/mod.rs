@@ -1,8 +1,11 @@
 //! Operations: what is done to one block. One file each, by one template; nothing in here knows
 //! where, how often or by whom a block is run.
 
+pub mod blockwise;
 pub mod copy;
 pub mod kernel;
+pub mod parameters;
+pub mod registry;
 
 use crate::array::Array;
 use crate::dtype::DType;
@@ -141,19 +144,8 @@ impl OperationSpec {
         if let Some(name) = &self.language {
             return language::find(name)?.operation(folder, inputs, paths);
         }
-        match self.name.as_str() {
-            copy::Copy::NAME => Ok(Arc::new(self.parameters::<copy::Copy>()?)),
-            name => Err(Error::new(Kind::RunDamaged, format!("there is no operation '{name}'"))
-                .fix("The run may come from a newer version.")),
-        }
-    }
-
-    fn parameters<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_value(self.parameters.clone()).map_err(|error| {
-            Error::new(
-                Kind::RunDamaged,
-                format!("the parameters of operation '{}' are not understood: {error}", self.name),
-            )
+        registry::build(self).map_err(|error| {
+            Error { kind: Kind::RunDamaged, ..error }.fix("The run may come from a newer version.")
         })
     }
 }

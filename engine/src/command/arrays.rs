@@ -1,0 +1,194 @@
+//! The arrays of a request, opened or to be made, and checked against each other.
+
+use super::Host;
+use super::operate::Operate;
+use super::options::Shape;
+use crate::error::{Error, Kind, Result};
+use crate::grid::{Region, shape_text};
+use crate::op::ArrayShape;
+use crate::op::parameters::Parameters;
+use crate::run::Output;
+use crate::source::path::{locate, locate_output};
+use crate::source::wrap::RoiSource;
+use crate::source::{Sink, Source, Spec};
+use std::sync::Arc;
+
+/// What a run reads and writes.
+pub struct Arrays {
+    /// What the operation reads: the inputs, or what is made of them while they are read.
+    pub inputs: Vec<Arc<dyn Source>>,
+    /// The output.
+    pub output: Output,
+    /// The mask.
+    pub mask: Option<Arc<dyn Source>>,
+    /// The region that is worked on, where that is not all.
+    pub domain: Option<Region>,
+    /// The output in words.
+    pub note: String,
+}
+
+impl Arrays {
+    /// Opens the arrays; a missing output is described.
+    ///
+    /// # Errors
+    /// Those of the formats; `already-exists` for an output that is not what the request describes.
+    pub fn open<P: Parameters>(request: &Operate<P>, host: &dyn Host) -> Result<Arrays> {
+        let open = |text: &str| match host.array(text) {
+            Some(array) => Ok(array),
+            None => locate(text)?.open(),
+        };
+        let operation = &request.parameters;
+        let whole: Vec<Arc<dyn Source>> =
+            request.places.inputs.iter().map(|input| open(input)).collect::<Result<_>>()?;
+        let [first, ..] = &whole[..] else {
+            return Err(Error::internal("a request without an input"));
+        };
+        let mask = request.common.mask.as_deref().map(open).transpose()?;
+        let region = match &request.common.roi {
+            Some(roi) => Some(roi.resolve(first.shape())?),
+            None => None,
+        };
+        let existing = existing_output(request, host)?;
+        let mut domain = None;
+        if let (Some(region), Some(sink)) = (&region, &existing) {
+            let read = operation.over(whole.clone())?;
+            if read[0].shape() == first.shape() && result(operation, &read)?.shape == sink.shape() {
+                domain = Some(region.clone());
+            }
+        }
+        let inputs = match &region {
+            Some(region) if domain.is_none() => {
+                whole.iter().map(|input| cropped(input, region)).collect::<Result<_>>()?
+            }
+            _ => whole.clone(),
+        };
+        let read = operation.over(inputs.clone())?;
+        let mask = match (mask, &region) {
+            (Some(mask), Some(region))
+                if domain.is_none()
+                    && mask.shape() == first.shape()
+                    && read[0].shape() == inputs[0].shape() =>
+            {
+                Some(cropped(&mask, region)?)
+            }
+            (mask, _) => mask,
+        };
+        let result = result(operation, &read)?;
+        let target = &request.places.output;
+        let (output, note) = match existing {
+            Some(sink) => {
+                check_existing(request, &*sink, &result)?;
+                let note = format!("{target}: written to, {}", describe(&*sink));
+                (Output::Existing(sink), note)
+            }
+            None => {
+                let Spec::Zarr { path, array } = locate_output(target)? else {
+                    return Err(Error::internal("an output that is no Zarr array"));
+                };
+                let new = request.new_array.array(&result, &*inputs[0], &*read[0])?;
+                let note = format!(
+                    "{target}: new, {} {}, chunks {}{}, codec {}",
+                    shape_text(&new.shape),
+                    new.dtype.short_name(),
+                    shape_text(&new.chunks),
+                    new.shards.as_ref().map_or(String::new(), |shards| {
+                        format!(", shards {}", shape_text(shards))
+                    }),
+                    new.codec,
+                );
+                let overwrite = request.common.overwrite;
+                (Output::New { path, array, new: Box::new(new), overwrite }, note)
+            }
+        };
+        Ok(Arrays { inputs: read, output, mask, domain, note })
+    }
+}
+
+fn cropped(source: &Arc<dyn Source>, region: &Region) -> Result<Arc<dyn Source>> {
+    Ok(Arc::new(RoiSource::new(source.clone(), region.clone())?))
+}
+
+/// What the operation makes of the arrays.
+fn result<P: Parameters>(operation: &P, read: &[Arc<dyn Source>]) -> Result<ArrayShape> {
+    let shapes: Vec<ArrayShape> = read
+        .iter()
+        .map(|source| ArrayShape { shape: source.shape().to_vec(), dtype: source.dtype() })
+        .collect();
+    let results = operation.outputs(&shapes)?.into_iter();
+    results.last().ok_or_else(|| Error::internal(format!("{} has no output", P::NAME)))
+}
+
+/// The array that is to be written, if it is there and may stay.
+fn existing_output<P: Parameters>(
+    request: &Operate<P>,
+    host: &dyn Host,
+) -> Result<Option<Arc<dyn Sink>>> {
+    let target = &request.places.output;
+    let overwrite = request.common.overwrite;
+    if let Some(sink) = host.sink(target) {
+        return Ok(Some(sink));
+    }
+    let spec = locate_output(target)?;
+    let can_be_made = matches!(spec, Spec::Zarr { .. });
+    if overwrite && !can_be_made {
+        return Err(Error::argument(format!(
+            "'{target}' can be written to, but not be made anew: only Zarr arrays are"
+        ))
+        .fix("Leave --overwrite out, or write to a Zarr array."));
+    }
+    if overwrite {
+        return Ok(None);
+    }
+    match spec.open_sink() {
+        Ok(sink) => Ok(Some(sink)),
+        Err(error) if error.kind == Kind::NotFound && can_be_made => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// An output that exists must be what the request describes.
+fn check_existing<P: Parameters>(
+    request: &Operate<P>,
+    output: &dyn Source,
+    result: &ArrayShape,
+) -> Result<()> {
+    let asked = &request.new_array;
+    let dtype = asked.dtype.unwrap_or(result.dtype);
+    let option = |shape: &Option<Shape>| shape.as_ref().map(Shape::to_string);
+    let is = |shape: Option<Vec<u64>>| shape.map_or("none".to_owned(), |s| shape_text(&s));
+    let differs = |what: &str, wanted: Option<String>, is: String| {
+        wanted.filter(|wanted| *wanted != is).map(|wanted| format!("{what} {is}, not {wanted}"))
+    };
+    let codec = asked.codec.map(|codec| codec.to_string());
+    let difference = differs("shape", Some(shape_text(&result.shape)), shape_text(output.shape()))
+        .or_else(|| differs("dtype", Some(dtype.to_string()), output.dtype().to_string()))
+        .or_else(|| differs("chunks", option(&asked.chunks), is(output.chunks())))
+        .or_else(|| differs("shards", option(&asked.shards), is(output.shards())))
+        .or_else(|| differs("codec", codec, output.codec().unwrap_or("none".to_owned())));
+    match difference {
+        None => Ok(()),
+        Some(difference) => Err(Error::new(
+            Kind::AlreadyExists,
+            format!(
+                "the output '{}' exists with {difference} (from '{}' and the options)",
+                request.places.output,
+                request.places.inputs.join("', '"),
+            ),
+        )
+        .fix("Give the output another name, or replace it with --overwrite.")),
+    }
+}
+
+fn describe(array: &dyn Source) -> String {
+    let mut text = format!("{} {}", shape_text(array.shape()), array.dtype().short_name());
+    if let Some(chunks) = array.chunks() {
+        text += &format!(", chunks {}", shape_text(&chunks));
+    }
+    if let Some(shards) = array.shards() {
+        text += &format!(", shards {}", shape_text(&shards));
+    }
+    if let Some(codec) = array.codec() {
+        text += &format!(", codec {codec}");
+    }
+    text
+}

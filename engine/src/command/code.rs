@@ -1,0 +1,217 @@
+//! A request as code, in the languages of the front ends.
+
+use super::operate::Operate;
+use super::options::{BlockShape, RunOptions};
+use super::{Action, Command, Verb};
+use crate::op::parameters::Parameters;
+use crate::run::folder::Code;
+use serde_json::Value as Json;
+
+impl<P: Parameters> Operate<P> {
+    /// The command as words, with those options that differ from the defaults, always in one order.
+    pub fn words(&self) -> Vec<String> {
+        let (output, own) = split(given(&self.parameters));
+        let mut words = vec![P::NAME.to_owned()];
+        words.extend(self.places.inputs.iter().cloned());
+        words.push(self.places.output.clone());
+        words.extend(own.iter().flat_map(Given::words));
+        words.extend(self.new_array.words());
+        words.extend(output.iter().flat_map(Given::words));
+        words.extend(self.common.words());
+        words
+    }
+
+    /// The command in the languages of the front ends.
+    pub fn code(&self) -> Code {
+        let bp = shell_words::join(self.words());
+        let silent = "bioimage_engine::command::Silent::default()";
+        Code {
+            python: match P::PYTHON {
+                Some(function) => format!("{function}({})", self.arguments().join(", ")),
+                None => format!("bp.command({})", quoted(&bp)),
+            },
+            rust: format!("bioimage_engine::command::execute({bp:?}, &mut {silent})?"),
+            bp,
+        }
+    }
+
+    /// The arguments of the Python function.
+    fn arguments(&self) -> Vec<String> {
+        let (output, own) = split(given(&self.parameters));
+        let (required, own): (Vec<_>, Vec<_>) = own.into_iter().partition(|one| one.required);
+        let keyword = |one: &Given| format!("{}={}", one.name, python(&one.value));
+        let mut arguments: Vec<String> =
+            self.places.inputs.iter().map(|input| quoted(input)).collect();
+        arguments.extend(required.iter().map(|one| python(&one.value)));
+        arguments.push(quoted(&self.places.output));
+        arguments.extend(own.iter().map(keyword));
+        let new = &self.new_array;
+        let mut push = |name: &str, value: Option<String>| {
+            arguments.extend(value.map(|value| format!("{name}={value}")));
+        };
+        push("chunks", new.chunks.as_ref().map(|shape| tuple(&shape.0)));
+        push("shards", new.shards.as_ref().map(|shape| tuple(&shape.0)));
+        push("codec", new.codec.map(|codec| quoted(&codec.to_string())));
+        push("dtype", new.dtype.map(|dtype| quoted(dtype.name())));
+        arguments.extend(output.iter().map(keyword));
+        arguments.extend(run_arguments(&self.common));
+        arguments
+    }
+}
+
+fn run_arguments(options: &RunOptions) -> Vec<String> {
+    let mut arguments = Vec::new();
+    let mut push = |name: &str, value: Option<String>| {
+        arguments.extend(value.map(|value| format!("{name}={value}")));
+    };
+    let block_shape = match &options.block_shape {
+        Some(BlockShape::Given(shape)) => Some(tuple(&shape.0)),
+        _ => None,
+    };
+    push("block_shape", block_shape);
+    push("num_workers", options.workers.map(|workers| workers.to_string()));
+    push("job_type", options.backend.map(|backend| quoted(backend.as_str())));
+    push("memory", options.memory.map(|bytes| bytes.to_string()));
+    push("mask", options.mask.as_deref().map(quoted));
+    push("roi", options.roi.as_ref().map(|roi| quoted(&roi.to_string())));
+    push("retries", options.retries.map(|retries| retries.to_string()));
+    push("overwrite", options.overwrite.then(|| "True".to_owned()));
+    arguments
+}
+
+/// A parameter that differs from its default.
+struct Given {
+    name: String,
+    value: Json,
+    required: bool,
+    /// Whether it is about the output rather than about what is computed.
+    of_output: bool,
+}
+
+impl Given {
+    fn words(&self) -> Vec<String> {
+        let option = format!("--{}", self.name.replace('_', "-"));
+        match typed(&self.value) {
+            // What begins with a minus sign would be taken for an option.
+            Some(value) if value.starts_with('-') => vec![format!("{option}={value}")],
+            Some(value) => vec![option, value],
+            None => vec![option],
+        }
+    }
+}
+
+/// The parameters that differ from their defaults, in the order in which they are declared.
+fn given<P: Parameters>(parameters: &P) -> Vec<Given> {
+    let values = serde_json::to_value(parameters).unwrap_or_default();
+    let verb = P::augment_args(clap::Command::new(P::NAME));
+    let differs = |argument: &clap::Arg| {
+        let value = values.get(argument.get_id().as_str())?;
+        let default: Vec<_> =
+            argument.get_default_values().iter().map(|text| text.to_string_lossy()).collect();
+        let is_default = match typed(value) {
+            Some(text) => text == default.join(","),
+            None => *value != Json::Bool(true),
+        };
+        (!is_default).then(|| Given {
+            name: argument.get_id().to_string(),
+            value: value.clone(),
+            required: argument.is_required_set(),
+            of_output: argument.get_help_heading().is_some(),
+        })
+    };
+    verb.get_arguments().filter_map(differs).collect()
+}
+
+fn split(given: Vec<Given>) -> (Vec<Given>, Vec<Given>) {
+    given.into_iter().partition(|one| one.of_output)
+}
+
+/// A value as it is typed in a line; nothing for a flag and for what is not given.
+fn typed(value: &Json) -> Option<String> {
+    match value {
+        Json::Null | Json::Bool(_) | Json::Object(_) => None,
+        Json::String(text) => Some(text.clone()),
+        Json::Number(number) => match number.as_f64() {
+            // As Rust shows floats, and so the defaults: 2 for 2.0.
+            Some(value) if number.is_f64() => Some(value.to_string()),
+            _ => Some(number.to_string()),
+        },
+        Json::Array(values) => Some(values.iter().filter_map(typed).collect::<Vec<_>>().join(",")),
+    }
+}
+
+/// A value as Python writes it.
+fn python(value: &Json) -> String {
+    match value {
+        Json::Null => "None".to_owned(),
+        Json::Bool(true) => "True".to_owned(),
+        Json::Bool(false) => "False".to_owned(),
+        Json::Array(values) if values.len() == 1 => format!("({},)", python(&values[0])),
+        Json::Array(values) => {
+            format!("({})", values.iter().map(python).collect::<Vec<_>>().join(", "))
+        }
+        // JSON's other literals are Python's, too, and so are the escapes in its strings.
+        other => other.to_string(),
+    }
+}
+
+fn tuple(shape: &[u64]) -> String {
+    python(&Json::from(shape))
+}
+
+fn quoted(text: &str) -> String {
+    python(&Json::from(text))
+}
+
+/// The code of a run with the paths that it has on record, which hold in every folder. Code that is no
+/// command of ours stays as it is.
+pub fn code_with_paths(code: &Code, inputs: &[Option<String>], output: Option<String>) -> Code {
+    let parsed = Command::parse(&code.bp).ok().map(|command| command.0);
+    match parsed {
+        Some(Action::Verb(Verb::Operation(verb))) => verb.with_paths(inputs, output).code(),
+        _ => code.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::operate::OperationVerb;
+    use super::*;
+    use crate::op::copy::Copy;
+
+    fn args(line: &str) -> Operate<Copy> {
+        match Command::parse(line).unwrap().0 {
+            Action::Verb(Verb::Operation(OperationVerb::Copy(args))) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_canonical_line_means_the_same_and_has_one_order() {
+        let line = "copy 'my stack.tif' out.zarr --overwrite --roi 1:2,: --workers=3 --memory 1G \
+                    --dtype uint8 --cast saturating --chunks 8,8 --codec none --backend subprocess";
+        let typed = args(line);
+        let code = typed.code();
+        assert_eq!(args(&code.bp), typed);
+        assert_eq!(args(&code.bp).code(), code);
+        assert_eq!(
+            code.bp,
+            "copy 'my stack.tif' out.zarr --chunks 8,8 --codec none --dtype u8 --cast saturating \
+             --workers 3 --backend subprocess --memory 1073741824 --roi 1:2,: --overwrite"
+        );
+        assert_eq!(
+            code.python,
+            "bp.copy(\"my stack.tif\", \"out.zarr\", chunks=(8, 8), codec=\"none\", \
+             dtype=\"uint8\", cast=\"saturating\", num_workers=3, job_type=\"subprocess\", \
+             memory=1073741824, roi=\"1:2,:\", overwrite=True)"
+        );
+    }
+
+    #[test]
+    fn what_only_shows_the_run_is_not_part_of_it() {
+        assert_eq!(
+            args("copy a b --dry-run --quiet --detach --json").code(),
+            args("copy a b").code()
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! Every operation of the engine, by its name.
+
+use super::parameters::Parameters;
+use super::{Operation, OperationSpec};
+use crate::error::{Error, Result};
+use std::sync::Arc;
+
+/// Calls a macro with the operations that have a verb: what the verb does, its name, and the type of
+/// its parameters.
+macro_rules! operations {
+    ($then:ident) => {
+        $then! {
+            /// Copy an array into another grid, codec, data type or format
+            Copy($crate::op::copy::Copy),
+        }
+    };
+}
+pub(crate) use operations;
+
+macro_rules! builder {
+    ($($(#[$help:meta])* $verb:ident($parameters:ty),)*) => {
+        /// The operation that a spec of the engine's own describes.
+        ///
+        /// # Errors
+        /// `invalid-argument` for an unknown name or parameters that do not fit.
+        pub fn build(spec: &OperationSpec) -> Result<Arc<dyn Operation>> {
+            match spec.name.as_str() {
+                $(<$parameters as Parameters>::NAME => built::<$parameters>(spec),)*
+                name => Err(Error::argument(format!("there is no operation '{name}'"))),
+            }
+        }
+    };
+}
+operations!(builder);
+
+fn built<P: Parameters + 'static>(spec: &OperationSpec) -> Result<Arc<dyn Operation>> {
+    let parameters: P = serde_json::from_value(spec.parameters.clone()).map_err(|error| {
+        Error::argument(format!(
+            "the parameters of operation '{}' are not understood: {error}",
+            spec.name
+        ))
+    })?;
+    Ok(Arc::new(parameters))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value as Json;
+
+    /// The words of the verb, the serialised parameters and the schema agree with each other.
+    fn check<P: Parameters + 'static>(verb: &str) {
+        assert_eq!(verb.to_lowercase(), P::NAME.replace('-', ""));
+        let schema = serde_json::to_value(schemars::schema_for!(P)).unwrap();
+        let properties = schema["properties"].as_object().unwrap();
+        let command = P::augment_args(clap::Command::new(P::NAME));
+        let mut given = serde_json::Map::new();
+        for argument in command.get_arguments() {
+            let id = argument.get_id().as_str();
+            let property = &properties[id];
+            let help = argument.get_help().unwrap().to_string();
+            assert!(property["description"].as_str().unwrap().starts_with(&help), "{verb} {id}");
+            assert_eq!(argument.get_long(), Some(&*id.replace('_', "-")), "{verb}");
+            if argument.is_required_set() {
+                given.insert(id.to_owned(), Json::Null);
+            } else {
+                assert!(argument.get_action().takes_values() || property["default"] == false);
+            }
+        }
+        assert_eq!(properties.len(), command.get_arguments().count(), "{verb}");
+        let required = schema.get("required").and_then(Json::as_array).map_or(0, Vec::len);
+        assert_eq!(required, given.len(), "{verb}");
+    }
+
+    macro_rules! checks {
+        ($($(#[$help:meta])* $verb:ident($parameters:ty),)*) => {
+            #[test]
+            fn options_arguments_and_schemas_agree() {
+                $(check::<$parameters>(stringify!($verb));)*
+            }
+        };
+    }
+    operations!(checks);
+
+    #[test]
+    fn an_unknown_operation_or_parameter_is_refused() {
+        let spec = |name: &str, parameters: Json| OperationSpec {
+            name: name.to_owned(),
+            parameters,
+            language: None,
+        };
+        assert!(build(&spec("copy", serde_json::json!({ "cast": "checked" }))).is_ok());
+        for bad in [spec("cpoy", Json::Null), spec("copy", serde_json::json!({ "cast": "x" }))] {
+            assert!(build(&bad).is_err(), "{bad:?}");
+        }
+    }
+}
