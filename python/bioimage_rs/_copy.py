@@ -1,40 +1,16 @@
 """Copy: block by block, or at once where nothing asks for blocks."""
 
-import json
-import os
-import shlex
-from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
-from bioimage_rs import _native
-from bioimage_rs._defaults import takes_defaults
-from bioimage_rs._progress import showing
-from bioimage_rs._runs import Progress, Run, finish, stopped_by_interrupt
-from bioimage_rs.errors import BioimageError, RunnerError
-from bioimage_rs.runner import RunnerConfig, _checks, get_runner
-from bioimage_rs.runner._base import known_blocks
-from bioimage_rs.sources import Source, SourceLike, as_source
-from bioimage_rs.sources._array import engine_array
-from bioimage_rs.util import check_rerun_args, derive_block_shape, get_blocking, same_array
+from bioimage_rs._operation import How, Operation, array_operation
+from bioimage_rs.sources import SourceLike
 
 
-@takes_defaults
+@array_operation
 def copy(
     input: SourceLike,  # noqa: A002 - the reference's name
     output: SourceLike | None = None,
-    *,
-    block_shape: tuple[int, ...] | None = None,
-    job_type: str = "local",
-    job_config: RunnerConfig | None = None,
-    num_workers: int = 1,
-    mask: SourceLike | None = None,
-    block_ids: Sequence[int] | None = None,
-    resume_from: str | None = None,
-    cast: str = "wrapping",
-    memory: int | str | None = None,
-    retries: int = 3,
-    progress: Progress | None = None,
-    **new_output: Any,
+    **how: Unpack[How],
 ) -> SourceLike:
     """Copy an array into another grid, codec or data type.
 
@@ -96,141 +72,4 @@ def copy(
     >>> bool((out == data).all())
     True
     """
-    if isinstance(output, str | os.PathLike):
-        if job_config is not None:
-            raise ValueError(
-                "job_config is not used with a path as output. Pass an array that exists, such as "
-                "open_source(path, mode='r+'), or store the settings with write_slurm_config()."
-            )
-        return _copy_to_path(
-            input,
-            output,
-            {
-                "block_shape": block_shape,
-                "workers": num_workers,
-                "backend": job_type,
-                "mask": mask,
-                "cast": cast,
-                "memory": memory,
-                "retries": retries,
-                **new_output,
-            },
-        )
-    if new_output:
-        raise TypeError(
-            f"copy() takes {sorted(new_output)} only with a path as output: for a new array"
-        )
-    runner = get_runner(job_type, job_config)
-    local = runner.job_type == "local"
-    check_rerun_args(runner.job_type, resume_from, block_ids)
-    source = as_source(input)
-    result = _checks.output_or_new(output, source, job_type)
-    target = as_source(result)
-    if resume_from is not None:
-        run = Run(_native.find_run(str(resume_from)))
-        slurm = runner._how(num_workers)["slurm"]
-        run._resume(workers=num_workers, backend=runner.job_type, slurm=slurm)
-        run.wait()
-        return result
-    mask_source = None if mask is None else as_source(mask)
-    direct = local and num_workers == 1 and block_shape is None
-    direct = direct and mask_source is None and block_ids is None
-    bad_ids: list[int] = []
-    if not direct:
-        block_shape = _check_blocked(source, target, mask_source, block_shape)
-        total = get_blocking(source.shape, block_shape).number_of_blocks
-        block_ids, bad_ids = known_blocks(block_ids, total)
-    if not local:
-        _checks.reopenable([source], [target], mask_source)
-        runner._check_settings()
-    if not target.writable:
-        raise TypeError(f"The output ({type(target).__name__}) is read-only.")
-    if 0 in source.shape:
-        return result
-    how = runner._how(num_workers)
-    if memory is not None:
-        how["budget"] = _native.parse_bytes(memory) if isinstance(memory, str) else memory
-    native = _native.copy(
-        engine_array(source, writable=False),
-        engine_array(target, writable=True),
-        None if mask_source is None else engine_array(mask_source, writable=False),
-        cast,
-        {
-            **how,
-            "block_shape": None if block_shape is None else [int(extent) for extent in block_shape],
-            "block_ids": block_ids,
-            "retries": retries,
-            "code": json.dumps(_code(num_workers, runner.job_type, block_shape)),
-        },
-    )
-    run = Run(native)
-    if direct:
-        with stopped_by_interrupt(run):
-            _finish_direct(run)
-        return result
-    with stopped_by_interrupt(run), showing(run):
-        finish(run, progress)
-    if bad_ids:
-        message = f"{len(bad_ids)} block(s) failed in 'copy': {bad_ids[:10]}. First error: "
-        raise RunnerError(message + "IndexError('block_id is out of range')", bad_ids)
-    return result
-
-
-def _copy_to_path(input: SourceLike, output: Any, options: dict[str, Any]) -> SourceLike:  # noqa: A002
-    """What `bp copy` does, which makes the output where it is missing."""
-    from bioimage_rs._magic import command
-    from bioimage_rs.sources import open_source
-
-    arrays = {"input": input, "mask": options["mask"]}
-    names = {
-        name: os.fspath(array) if isinstance(array, str | os.PathLike) else name
-        for name, array in arrays.items()
-        if array is not None
-    }
-    words = ["copy", names["input"], os.fspath(output)]
-    for name, value in options.items():
-        text = names.get(name, value)
-        if text is None or text is False:
-            continue
-        words.append(f"--{name.replace('_', '-')}")
-        if text is not True:
-            words.append(",".join(map(str, text)) if isinstance(text, tuple | list) else str(text))
-    command(shlex.join(words), arrays)
-    return open_source(output, mode="r+")
-
-
-def _finish_direct(run: Run) -> None:
-    """Without blocks, what went wrong is shown as it is."""
-    try:
-        finish(run)
-    except RunnerError as error:
-        outcome = run.outcome
-        if not outcome or not outcome.get("error"):
-            raise
-        from bioimage_rs.errors import from_native
-
-        cause = outcome["error"]
-        plain: BioimageError = from_native(
-            cause["kind"], cause["message"], cause.get("fix"), cause.get("traceback")
-        )
-        raise plain from error
-
-
-def _check_blocked(
-    source: Source, target: Source, mask: Source | None, block_shape: tuple[int, ...] | None
-) -> tuple[int, ...]:
-    """The reference's refusals for work in blocks, in its order and words."""
-    if same_array(source, target):
-        raise ValueError("Block-wise copy needs 'output' to differ from 'input'.")
-    block_shape = derive_block_shape(source, block_shape)
-    _checks.same_shape(source, [] if mask is None else [mask], [target])
-    _checks.safe_to_write([target], get_blocking(source.shape, block_shape).block_shape)
-    return block_shape
-
-
-def _code(workers: int, backend: str, block_shape: tuple[int, ...] | None) -> dict[str, str]:
-    """The call as code, as far as it can be told."""
-    options = [f"num_workers={workers}", f"job_type={backend!r}"]
-    if block_shape is not None:
-        options.append(f"block_shape={tuple(block_shape)}")
-    return {"bp": "", "python": f"bp.copy(input, output, {', '.join(options)})", "rust": ""}
+    return Operation("copy", {}, "bp.copy", in_place="copy").run({"input": input}, output, how)

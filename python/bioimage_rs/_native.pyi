@@ -187,13 +187,16 @@ def wrap(wrapper: str, inner: Array) -> Array: ...
 def sample(
     array: Array, coordinates: np.ndarray, shape: Sequence[int], order: int, fill: str
 ) -> np.ndarray: ...
-def copy(
-    input: Array,  # noqa: A002
-    output: Array,
+def run_operation(
+    operation: str,
+    inputs: Sequence[Array],
+    outputs: Sequence[Array],
     mask: Array | None,
-    cast: str,
     how: dict[str, Any],
 ) -> Run: ...
+def operation_outputs(
+    operation: str, inputs: Sequence[tuple[Sequence[int], str]]
+) -> list[tuple[list[int], str]]: ...
 def run_function(
     function: Function,
     inputs: Sequence[Array],

@@ -34,7 +34,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<commands::Reply>()?;
     module.add_function(wrap_pyfunction!(wrapped::wrap, module)?)?;
     module.add_function(wrap_pyfunction!(wrapped::sample, module)?)?;
-    module.add_function(wrap_pyfunction!(runs::copy, module)?)?;
+    module.add_function(wrap_pyfunction!(runs::run_operation, module)?)?;
+    module.add_function(wrap_pyfunction!(runs::operation_outputs, module)?)?;
     module.add_function(wrap_pyfunction!(runs::run_function, module)?)?;
     module.add_function(wrap_pyfunction!(runs::parse_bytes, module)?)?;
     module.add_function(wrap_pyfunction!(config::slurm_config_file, module)?)?;

@@ -4,12 +4,12 @@ use crate::arrays::Array;
 use crate::errors::{IntoPython, to_python};
 use crate::function::Function;
 use crate::language;
-use bioimage_engine::array::Cast;
 use bioimage_engine::config::Config;
 use bioimage_engine::config::slurm::SlurmDefaults;
+use bioimage_engine::dtype::DType;
 use bioimage_engine::grid::Region;
-use bioimage_engine::op::copy::Copy;
-use bioimage_engine::op::{Operation, OperationSpec};
+use bioimage_engine::op::registry::build;
+use bioimage_engine::op::{ArrayShape, Operation, OperationSpec};
 use bioimage_engine::run::folder::{Code, PathMap};
 use bioimage_engine::run::live::RunView;
 use bioimage_engine::run::monitor::{BlockState, Monitor};
@@ -271,24 +271,33 @@ fn start(py: Python<'_>, setup: Result<Setup>) -> PyResult<Run> {
     Ok(run)
 }
 
-/// Starts a copy.
+/// An operation of the engine, from JSON: `{"name": "copy", "parameters": {"cast": "wrapping"}}`.
+fn operation_of(json: &str) -> Result<(OperationSpec, Arc<dyn Operation>)> {
+    let spec: OperationSpec = serde_json::from_str(json)
+        .map_err(|error| Error::internal(format!("an operation: {error}")))?;
+    let operation = build(&spec)?;
+    Ok((spec, operation))
+}
+
+/// Starts an operation on what it reads, which is not always what the user gave: an operation that
+/// is done while an array is read gets that array wrapped.
 #[pyfunction]
-pub fn copy(
+pub fn run_operation(
     py: Python<'_>,
-    input: &Array,
-    output: &Array,
+    operation: &str,
+    inputs: Vec<PyRef<'_, Array>>,
+    outputs: Vec<PyRef<'_, Array>>,
     mask: Option<&Array>,
-    cast: &str,
     how: HowTo,
 ) -> PyResult<Run> {
     let make = || -> Result<Setup> {
-        let copy = Copy { cast: named::<Cast>("cast", cast)? };
+        let (spec, operation) = operation_of(operation)?;
         Ok(Setup {
-            spec: copy.spec(),
-            operation: Arc::new(copy) as Arc<dyn Operation>,
+            spec,
+            operation,
             payload: None,
-            inputs: vec![input.source.clone()],
-            outputs: vec![sink_of(output)?],
+            inputs: inputs.iter().map(|input| input.source.clone()).collect(),
+            outputs: outputs.iter().map(|output| sink_of(output)).collect::<Result<_>>()?,
             mask: mask.map(|mask| mask.source.clone()),
             domain: None,
             options: how.options()?,
@@ -298,6 +307,24 @@ pub fn copy(
         })
     };
     start(py, make())
+}
+
+/// Shape and data type of the arrays that an operation makes of inputs of these shapes and types.
+#[pyfunction]
+pub fn operation_outputs(
+    py: Python<'_>,
+    operation: &str,
+    inputs: Vec<(Vec<u64>, String)>,
+) -> PyResult<Vec<(Vec<u64>, &'static str)>> {
+    let make = || -> Result<Vec<ArrayShape>> {
+        let (_, operation) = operation_of(operation)?;
+        let array = |(shape, dtype): (Vec<u64>, String)| {
+            Ok(ArrayShape { shape, dtype: DType::parse(&dtype)? })
+        };
+        operation.outputs(&inputs.into_iter().map(array).collect::<Result<Vec<_>>>()?)
+    };
+    let outputs = make().into_python(py)?;
+    Ok(outputs.into_iter().map(|array| (array.shape, array.dtype.name())).collect())
 }
 
 /// Starts a run of a Python function over the blocks, or items, of a domain.

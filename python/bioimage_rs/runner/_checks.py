@@ -16,12 +16,17 @@ def output_or_new(
         if dtype is not None:
             raise TypeError("dtype is for a new output; the one that was passed has its own.")
         return output
+    needs_output(job_type)
+    return np.zeros(like.shape, like.dtype if dtype is None else dtype)
+
+
+def needs_output(job_type: str) -> None:
+    """Refuse worker processes without an output."""
     if job_type.lower() != "local":
         raise ValueError(
             f"'output' is required for distributed execution (job_type='{job_type}'); pass a "
             "file-backed (zarr/n5) output array."
         )
-    return np.zeros(like.shape, like.dtype if dtype is None else dtype)
 
 
 def same_shape(domain: Source, inputs: Sequence[Source], outputs: Sequence[Source]) -> None:

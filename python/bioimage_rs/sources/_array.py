@@ -244,6 +244,16 @@ def is_native_dtype(dtype: np.dtype) -> bool:
     return dtype.newbyteorder("=").name in _NAMES
 
 
+def engine_dtype(source: Source) -> str:
+    """The engine's name of an array's data type."""
+    dtype = source.dtype.newbyteorder("=").name
+    if dtype not in _NAMES:
+        raise TypeError(
+            f"Arrays of dtype {source.dtype} are not supported; use one of {sorted(_NAMES)}."
+        )
+    return dtype
+
+
 def engine_array(source: Source, *, writable: bool, opaque: bool = False) -> "_native.Array":
     """The array as the engine works on it: natively where that is possible.
 
@@ -255,13 +265,10 @@ def engine_array(source: Source, *, writable: bool, opaque: bool = False) -> "_n
         return native
     from bioimage_rs._functions import spec_of
 
-    dtype = source.dtype.newbyteorder("=").name
-    if dtype not in _NAMES and opaque:
+    if opaque and not is_native_dtype(source.dtype):
         dtype = f"uint{8 * min(source.dtype.itemsize, 8)}"
-    if dtype not in _NAMES:
-        raise TypeError(
-            f"Arrays of dtype {source.dtype} are not supported; use one of {sorted(_NAMES)}."
-        )
+    else:
+        dtype = engine_dtype(source)
     return _native.Array.foreign(
         source,
         list(source.shape),
