@@ -56,6 +56,16 @@ impl<'de> serde::Deserialize<'de> for Scalar {
     }
 }
 
+impl schemars::JsonSchema for Scalar {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Number".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "format": "number" })
+    }
+}
+
 /// How a Rust number enters and leaves [`Scalar`].
 pub trait Number: Element {
     /// The value, exactly.

@@ -4,7 +4,17 @@ use crate::error::{Error, Result};
 use std::fmt;
 
 /// The data type of an array's voxels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[allow(missing_docs)]
 pub enum DType {
     #[serde(rename = "bool")]
@@ -29,6 +39,14 @@ pub enum DType {
     F32,
     #[serde(rename = "float64")]
     F64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Bool,
+    Unsigned,
+    Signed,
+    Float,
 }
 
 /// A Rust type that voxels can have.
@@ -169,6 +187,50 @@ impl DType {
         }
     }
 
+    /// The type that holds the values of both, by NumPy's rules: a 64-bit float for what only some
+    /// larger integer could hold.
+    pub fn promoted(self, other: DType) -> DType {
+        use DType::{F32, F64, I16, I32, I64};
+        let (wide, narrow) = if self.size() < other.size() { (other, self) } else { (self, other) };
+        match (self.class(), other.class()) {
+            (Class::Bool, _) => other,
+            (_, Class::Bool) => self,
+            (a, b) if a == b => wide,
+            (Class::Float, _) | (_, Class::Float) => {
+                let float = if self.class() == Class::Float { self } else { other };
+                let integer = if float == self { other } else { self };
+                if float == F32 && integer.size() > 2 { F64 } else { float }
+            }
+            _ if wide.class() == Class::Signed && wide.size() > narrow.size() => wide,
+            _ => match wide.size() {
+                1 => I16,
+                2 => I32,
+                4 => I64,
+                _ => F64,
+            },
+        }
+    }
+
+    fn class(self) -> Class {
+        use DType::{Bool, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
+        match self {
+            Bool => Class::Bool,
+            U8 | U16 | U32 | U64 => Class::Unsigned,
+            I8 | I16 | I32 | I64 => Class::Signed,
+            F32 | F64 => Class::Float,
+        }
+    }
+
+    /// Whether the values are floats.
+    pub fn is_float(self) -> bool {
+        self.class() == Class::Float
+    }
+
+    /// Whether the values are integers.
+    pub fn is_integer(self) -> bool {
+        matches!(self.class(), Class::Unsigned | Class::Signed)
+    }
+
     /// Reads either name.
     ///
     /// # Errors
@@ -195,5 +257,32 @@ impl std::str::FromStr for DType {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
         DType::parse(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_promoted_as_numpy_does() {
+        let table = [
+            "bool u8 u16 u32 u64 i8 i16 i32 i64 f32 f64",
+            "u8 u8 u16 u32 u64 i16 i16 i32 i64 f32 f64",
+            "u16 u16 u16 u32 u64 i32 i32 i32 i64 f32 f64",
+            "u32 u32 u32 u32 u64 i64 i64 i64 i64 f64 f64",
+            "u64 u64 u64 u64 u64 f64 f64 f64 f64 f64 f64",
+            "i8 i16 i32 i64 f64 i8 i16 i32 i64 f32 f64",
+            "i16 i16 i32 i64 f64 i16 i16 i32 i64 f32 f64",
+            "i32 i32 i32 i64 f64 i32 i32 i32 i64 f64 f64",
+            "i64 i64 i64 i64 f64 i64 i64 i64 i64 f64 f64",
+            "f32 f32 f32 f64 f64 f32 f32 f64 f64 f32 f64",
+            "f64 f64 f64 f64 f64 f64 f64 f64 f64 f64 f64",
+        ];
+        for (a, row) in DType::ALL.into_iter().zip(table) {
+            for (b, expected) in DType::ALL.into_iter().zip(row.split(' ')) {
+                assert_eq!(a.promoted(b).short_name(), expected, "{a} and {b}");
+            }
+        }
     }
 }

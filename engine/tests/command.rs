@@ -218,6 +218,62 @@ fn a_roi_crops_a_new_output_and_stays_inside_a_full_one() {
 }
 
 #[test]
+fn every_operation_is_a_verb_by_the_same_template() {
+    let place = Place::new();
+    let block = place.volume("in.zarr", 12, 4);
+    let values = block.values::<u16>().unwrap();
+
+    let said = place.bp("downsample in.zarr half.zarr -f 2 --workers 2");
+    assert_eq!(said.code(), 0, "{}", said.err);
+    assert!(said.err.contains("new, 6,6,6 u16, chunks 4,4,4"), "{}", said.err);
+    let half = place.read("half.zarr");
+    assert_eq!(half.values::<u16>().unwrap()[1], values[2]);
+    // The region is one of the input.
+    assert_eq!(place.bp("downsample in.zarr part.zarr -f 1,2,2 --roi 4:8,:,2:").code(), 0);
+    let part = place.read("part.zarr");
+    assert_eq!(part.shape(), [4, 6, 5]);
+    assert_eq!(part.values::<u16>().unwrap()[0], values[4 * 144 + 2]);
+    assert_eq!(place.bp("downsample in.zarr half.zarr -f 2 --overwrite --align center").code(), 0);
+    let said = place.bp("script last --language python");
+    assert!(said.out.contains(", 2, \""), "{}", said.out);
+    assert!(said.out.contains("align=\"center\""), "{}", said.out);
+
+    let said = place.bp("threshold in.zarr mask.zarr --threshold 30000.5 --operator less");
+    assert_eq!(said.code(), 0, "{}", said.err);
+    let below: Vec<bool> = values.iter().map(|value| *value <= 30000).collect();
+    assert_eq!(place.read("mask.zarr").values::<bool>().unwrap(), below);
+    let said = place.bp("script last");
+    assert!(said.out.ends_with("--threshold 30000.5 --operator less\n"), "{}", said.out);
+    let said = place.bp("script last --language python");
+    assert!(said.out.starts_with("bp.command(\"threshold "), "{}", said.out);
+
+    let said =
+        place.bp("isin in.zarr found.zarr --values -3,40503 --backend subprocess --dtype u8");
+    assert_eq!(said.code(), 0, "{}", said.err);
+    let found: Vec<u8> = values.iter().map(|value| u8::from(*value == 40503)).collect();
+    assert_eq!(place.read("found.zarr").values::<u8>().unwrap(), found);
+    let said = place.bp("script last");
+    assert!(said.out.contains("'--values=-3,40503' --dtype u8"), "{}", said.out);
+
+    for (line, what) in [
+        ("downsample in.zarr out.zarr", "--scale-factor"),
+        ("downsample in.zarr out.zarr -f 0", "has a 0"),
+        ("downsample in.zarr out.zarr -f 2,2", "2 values, the array has 3 axes"),
+        ("downsample in.zarr out.zarr -f two", "'two' is not understood"),
+        ("downsample in.zarr out.zarr -f 2 --order 6", "--order"),
+        ("downsample in.zarr in.zarr -f 2", "exists with shape 12,12,12, not 6,6,6"),
+        ("threshold in.zarr out.zarr --threshold much", "'much' is not a number"),
+        ("threshold in.zarr found.zarr --threshold 1", "dtype uint8, not bool"),
+        ("downsample in.zarr out.zarr -f 2 --mask mask.zarr", "the mask"),
+    ] {
+        let said = place.bp(line);
+        assert_eq!(said.code(), 2, "{line}: {}", said.err);
+        assert!(said.err.contains(what), "{line}: {}", said.err);
+    }
+    assert!(!place.path("out.zarr").exists());
+}
+
+#[test]
 fn a_run_is_cancelled_from_another_process_and_resumed() {
     let place = Place::new();
     let block = place.volume("in.zarr", 40, 40);

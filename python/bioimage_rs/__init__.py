@@ -7,9 +7,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bioimage_rs import errors, io, runner, sources, transformation, util, wrapper
+    from bioimage_rs import (
+        errors,
+        io,
+        operations,
+        runner,
+        sources,
+        transformation,
+        util,
+        wrapper,
+    )
     from bioimage_rs._copy import copy
     from bioimage_rs._defaults import defaults
+    from bioimage_rs._downsample import downsample
     from bioimage_rs._magic import command
     from bioimage_rs._map_blocks import for_each_location, map_blocks
     from bioimage_rs._native import __version__
@@ -48,6 +58,7 @@ __all__ = [
     "config_file_path",
     "copy",
     "defaults",
+    "downsample",
     "errors",
     "for_each_location",
     "get_runner",
@@ -57,6 +68,7 @@ __all__ = [
     "open_source",
     "open_tensorstore_precomputed",
     "open_webknossos",
+    "operations",
     "runner",
     "runs",
     "sources",
@@ -83,6 +95,7 @@ _PLACES = {
     "config_file_path": "runner",
     "copy": "_copy",
     "defaults": "_defaults",
+    "downsample": "_downsample",
     "for_each_location": "_map_blocks",
     "get_runner": "runner",
     "load_ipython_extension": "_magic",
@@ -96,7 +109,16 @@ _PLACES = {
     "unload_ipython_extension": "_magic",
     "write_slurm_config": "runner",
 }
-_MODULES = {"errors", "io", "runner", "sources", "transformation", "util", "wrapper"}
+_MODULES = {
+    "errors",
+    "io",
+    "operations",
+    "runner",
+    "sources",
+    "transformation",
+    "util",
+    "wrapper",
+}
 
 
 def __getattr__(name: str) -> Any:

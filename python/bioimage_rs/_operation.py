@@ -56,7 +56,7 @@ class How(HowToRun, total=False):
     overwrite: bool
 
 
-_DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "block_shape": None,
     "job_type": "local",
     "job_config": None,
@@ -80,7 +80,7 @@ def array_operation(function: Callable[_P, _T]) -> Callable[_P, _T]:
         inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=types[name]
         )
-        for name, default in _DEFAULTS.items()
+        for name, default in DEFAULTS.items()
     ]
     new_output = inspect.Parameter("new_output", inspect.Parameter.VAR_KEYWORD, annotation=Any)
 
@@ -125,10 +125,10 @@ class Operation:
         The inputs have names, by which code calls them. The object that was passed as output is
         returned, or a new array.
         """
-        call: dict[str, Any] = {**_DEFAULTS, **how}
+        call: dict[str, Any] = {**DEFAULTS, **how}
         if isinstance(output, str | os.PathLike):
             return self._run_to_path(inputs, output, call)
-        unknown = sorted(set(call) - set(_DEFAULTS))
+        unknown = sorted(set(call) - set(DEFAULTS))
         if unknown:
             raise TypeError(
                 f"{self.function.rpartition('.')[2]}() takes {unknown} only with a path as output: "
@@ -200,10 +200,15 @@ class Operation:
         if output is not None:
             return output
         _checks.needs_output(call["job_type"])
-        arrays = [(source.shape, engine_dtype(source)) for source in sources]
-        ((shape, dtype),) = _native.operation_outputs(self._json(call["cast"]), arrays)
+        shape, dtype = self.result(sources)
         own = sources[0].dtype
-        return np.zeros(shape, own if own.newbyteorder("=").name == dtype else dtype)
+        return np.zeros(shape, own if own.newbyteorder("=") == dtype else dtype)
+
+    def result(self, sources: Sequence[Source]) -> tuple[list[int], np.dtype]:
+        """Shape and data type of what it makes of these arrays."""
+        arrays = [(source.shape, engine_dtype(source)) for source in sources]
+        ((shape, dtype),) = _native.operation_outputs(self._json(DEFAULTS["cast"]), arrays)
+        return shape, np.dtype(dtype)
 
     def _check_blocked(
         self,

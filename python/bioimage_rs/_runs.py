@@ -391,9 +391,12 @@ def raise_for(run: Run, outcome: dict[str, Any]) -> None:
 def _runner_error(
     run: Run, request: dict[str, Any], failed: list[int], error: dict[str, Any]
 ) -> tuple[RunnerError, BaseException | None]:
-    name, first = request["operation"]["name"], error.get("message", "unknown")
+    parameters = request["operation"].get("parameters") or {}
+    # Arithmetic is called by what it does with its operands.
+    name = parameters.get("operation") or request["operation"]["name"]
+    first = error.get("message", "unknown")
     local = json.loads(run._native.summary())["backend"] == "local"
-    kind = "item(s)" if request["operation"].get("parameters", {}).get("items") else "block(s)"
+    kind = "item(s)" if parameters.get("items") else "block(s)"
     raised = RunnerError(
         f"{len(failed)} {kind} failed in '{name}': {[run._item(one) for one in failed[:10]]}. "
         f"First error: {first}",

@@ -19,7 +19,7 @@ pub struct NewArrayOptions {
     /// Compression of a new output: none, zstd:3, gzip:6, blosc-lz4:5, ... [default: the input's, else zstd:3]
     #[arg(long, value_name = "CODEC", help_heading = "Output")]
     pub codec: Option<Codec>,
-    /// Data type of the output [default: the input's]
+    /// Data type of the output [default: the input's, or what the operation gives]
     #[arg(long, value_name = "DTYPE", value_parser = dtype_parser(), help_heading = "Output")]
     pub dtype: Option<DType>,
 }

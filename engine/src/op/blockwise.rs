@@ -135,6 +135,15 @@ pub fn only_input<'a>(operation: &str, inputs: &'a [ArrayShape]) -> Result<&'a A
     }
 }
 
+/// The block of an operation that takes one input.
+///
+/// # Errors
+/// `internal` where there is none.
+pub fn only_block(blocks: Vec<Array>) -> Result<Array> {
+    let block = blocks.into_iter().next();
+    block.ok_or_else(|| Error::internal("an operation was given no input"))
+}
+
 /// Writes what was computed of a block's inner region: in the output's type, and under a mask only
 /// where that is true. Axes before those of the block are written whole. Gives the number of bytes.
 ///

@@ -1,11 +1,15 @@
 //! Operations: what is done to one block. One file each, by one template; nothing in here knows
 //! where, how often or by whom a block is run.
 
+pub mod arithmetic;
 pub mod blockwise;
 pub mod copy;
+pub mod downsample;
+pub mod isin;
 pub mod kernel;
 pub mod parameters;
 pub mod registry;
+pub mod threshold;
 
 use crate::array::Array;
 use crate::dtype::DType;

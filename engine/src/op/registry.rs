@@ -1,5 +1,7 @@
 //! Every operation of the engine, by its name.
 
+use super::arithmetic::Arithmetic;
+use super::blockwise::{BlockOperation, Blockwise};
 use super::parameters::Parameters;
 use super::{Operation, OperationSpec};
 use crate::error::{Error, Result};
@@ -12,6 +14,12 @@ macro_rules! operations {
         $then! {
             /// Copy an array into another grid, codec, data type or format
             Copy($crate::op::copy::Copy),
+            /// Put an array on a coarser grid
+            Downsample($crate::op::blockwise::Blockwise<$crate::op::downsample::Downsample>),
+            /// Compare each voxel with a number: a mask
+            Threshold($crate::op::blockwise::Blockwise<$crate::op::threshold::Threshold>),
+            /// Tell which voxels have one of some values: a mask
+            Isin($crate::op::blockwise::Blockwise<$crate::op::isin::IsIn>),
         }
     };
 }
@@ -26,6 +34,7 @@ macro_rules! builder {
         pub fn build(spec: &OperationSpec) -> Result<Arc<dyn Operation>> {
             match spec.name.as_str() {
                 $(<$parameters as Parameters>::NAME => built::<$parameters>(spec),)*
+                Arithmetic::NAME => built::<Blockwise<Arithmetic>>(spec),
                 name => Err(Error::argument(format!("there is no operation '{name}'"))),
             }
         }

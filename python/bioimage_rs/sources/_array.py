@@ -144,7 +144,9 @@ class ArraySource(Source):
         array = self.array
         if isinstance(array, np.ndarray):
             plain = array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative
-            return _native.Array.memory(array, array.dtype.name) if plain else None
+            if not plain or not is_native_dtype(array.dtype):
+                return None
+            return _native.Array.memory(array, array.dtype.name)
         if isinstance(array, NativeArray):
             return array.native
         place = _place(array)

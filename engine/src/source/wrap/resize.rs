@@ -13,7 +13,18 @@ use crate::source::{Metadata, Source};
 use serde::{Deserialize, Serialize};
 
 /// Which points of the two grids lie on each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    clap::ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Align {
     /// The centres of the first voxels. The image is shifted by up to half a voxel of the coarser

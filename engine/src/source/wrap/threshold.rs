@@ -10,10 +10,23 @@ use crate::source::Source;
 use serde::{Deserialize, Serialize};
 
 /// How voxels are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Comparison {
+    #[default]
     Greater,
     GreaterEqual,
     Less,
