@@ -202,3 +202,79 @@ fn take_masked(kept: &mut Array, block: &Array, mask: &Array) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dtype::DType;
+    use crate::grid::Grid;
+    use crate::op::registry::build;
+    use crate::run::cancel::CancelToken;
+    use crate::source::memory::MemoryArray;
+
+    /// Each voxel and the one before it, as two channels.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
+    struct WithPrevious {}
+
+    impl BlockOperation for WithPrevious {
+        const NAME: &'static str = "with-previous";
+
+        fn halo(&self, ndim: usize) -> Vec<u64> {
+            vec![1; ndim]
+        }
+
+        fn output(&self, inputs: &[ArrayShape]) -> Result<ArrayShape> {
+            let input = only_input(Self::NAME, inputs)?;
+            Ok(ArrayShape { shape: vec![2, input.shape[0]], dtype: DType::U8 })
+        }
+
+        fn block_bytes(&self, outer_voxels: u64, _inputs: &[ArrayShape]) -> u64 {
+            3 * outer_voxels
+        }
+
+        fn compute(&self, blocks: Vec<Array>, block: &Block) -> Result<Array> {
+            let outer = only_block(blocks)?;
+            let values = outer.values::<u8>()?;
+            let inner = block.inner_in_outer();
+            let at = inner.start[0] as usize..inner.end()[0] as usize;
+            let previous = at.clone().map(|i| if i == 0 { 0 } else { values[i - 1] });
+            let channels: Vec<u8> = values[at].iter().copied().chain(previous).collect();
+            Array::from_values(&[2, inner.shape[0]], &channels)
+        }
+    }
+
+    #[test]
+    fn channels_come_first_are_cast_and_masked_by_the_axes_of_space() {
+        let operation = Blockwise { operation: WithPrevious {}, cast: Cast::Wrapping };
+        let input = Array::from_values::<u8>(&[5], &[1, 2, 3, 4, 5]).unwrap();
+        let inputs: Vec<Arc<dyn Source>> = vec![Arc::new(MemoryArray::from_array(&input).unwrap())];
+        let output = Arc::new(MemoryArray::zeros(DType::F32, &[2, 5]));
+        let outputs: Vec<Arc<dyn Sink>> = vec![output.clone()];
+        let grid = Grid::new(Region::whole(&[5]), &[2]).unwrap().with_halo(&[1]).unwrap();
+        for id in 0..grid.len() {
+            let block = grid.block(id).unwrap();
+            let inside: Vec<bool> =
+                (block.inner.start[0]..block.inner.end()[0]).map(|i| i != 3).collect();
+            let mask = Array::from_values(&block.inner.shape, &inside).unwrap();
+            let io = BlockIo {
+                block: &block,
+                upcoming: None,
+                inputs: &inputs,
+                outputs: &outputs,
+                mask: Some(&mask),
+                cancel: &CancelToken::new(),
+            };
+            operation.run(&io).unwrap();
+        }
+        let written = output.read(&Region::whole(&[2, 5])).unwrap();
+        let expected = [1.0, 2.0, 3.0, 0.0, 5.0, 0.0, 1.0, 2.0, 0.0, 4.0];
+        assert_eq!(written.values::<f32>().unwrap(), expected);
+        let shapes = [
+            ArrayShape { shape: vec![5], dtype: DType::U8 },
+            ArrayShape { shape: vec![2, 5], dtype: DType::F32 },
+        ];
+        // The block, its two channels, and both once more as floats.
+        assert_eq!(operation.block_bytes(4, &shapes[..1], &shapes[1..]), 4 * (3 + 2 * 4));
+        assert!(build(&operation.spec()).is_err(), "it is in no list");
+    }
+}
