@@ -294,7 +294,12 @@ def test_cancelling_leaves_no_job_behind(cluster: Cluster, bp: Bp, slow: list[An
     done = len(run.done())
     time.sleep(2)
     assert len(run.done()) == done, "somebody still works"
-    bp.ok("resume", "last", "--workers", "8")
+    moved = f"{Path(slow[1]).parent}={bp.home}/nowhere"
+    checked = bp("resume", "last", "--check-nodes", "--map", moved)
+    assert checked.returncode == 2
+    assert f"does not see '{bp.home}/nowhere/in.zarr'" in checked.stderr
+    assert len(jobs(run)) == 1, "nothing was submitted for it"
+    bp.ok("resume", "last", "--workers", "8", "--check-nodes")
     assert no_block_done_twice_at_once(run)
 
 
@@ -426,8 +431,3 @@ def test_an_input_that_no_node_sees_is_told_as_such(cluster: Cluster, bp: Bp) ->
     assert "in.zarr" in done.stderr
     assert {kind for kind, _ in failures(bp.runs[-1])} == {"not-found"}
     assert len(jobs(bp.runs[-1])) == 1
-    moved = ["--map", f"{place}={bp.home}/nowhere", "--check-nodes"]
-    checked = bp("resume", "last", *moved)
-    assert checked.returncode == 2
-    assert f"does not see '{bp.home}/nowhere/in.zarr'" in checked.stderr
-    assert len(jobs(bp.runs[-1])) == 1, "nothing was submitted for it"

@@ -406,8 +406,10 @@ impl LiveView {
             _ => slurm::Schedule::default(),
         };
         let workers = self.monitor.workers();
-        let mut rows: Vec<Value> = workers
-            .iter()
+        let mut begun: Vec<_> = workers.iter().collect();
+        begun.sort_by_key(|(name, _)| launch_of(name));
+        let mut rows: Vec<Value> = begun
+            .into_iter()
             .map(|(name, worker)| {
                 let task = launch_of(name);
                 let superseded = task.is_some_and(|(task, launch)| {
@@ -419,14 +421,16 @@ impl LiveView {
                     (false, false) if worker.block.is_some() => "running",
                     (false, false) => "waiting",
                 };
-                let scheduled = task.and_then(|(task, _)| schedule.tasks.get(&task));
-                let reason =
-                    scheduled.filter(|_| !superseded && !worker.ended).map(|it| &it.reason);
+                // The scheduler is asked less often: why a task waited is not why it runs.
+                let scheduled = task
+                    .and_then(|(task, _)| schedule.tasks.get(&task))
+                    .filter(|it| !superseded && !worker.ended && it.state != "pending");
+                let reason = scheduled.map(|it| &it.reason);
                 json!({ "task": name, "state": state, "block": worker.block, "reason": reason })
             })
             .collect();
-        let begun = |task: &usize| workers.contains_key(&task_name(*task, 0));
-        let waiting = schedule.tasks.iter().filter(|(task, _)| !begun(task));
+        let has_begun = |task: &usize| workers.contains_key(&task_name(*task, 0));
+        let waiting = schedule.tasks.iter().filter(|(task, _)| !has_begun(task));
         rows.extend(waiting.map(|(task, scheduled)| {
             let reason = &scheduled.reason;
             json!({ "task": task.to_string(), "state": "waiting", "block": null, "reason": reason })
