@@ -96,7 +96,7 @@ fn plan(edge: u64) -> bioimage_engine::Result<(f64, u64)> {
         backend: Backend::Subprocess,
         budget: 1 << 40,
     })?;
-    assert_eq!(plan.grid.len(), edge.pow(3));
+    assert_eq!(plan.grid().len(), edge.pow(3));
     let text = serde_json::to_vec(&plan)
         .map_err(|error| bioimage_engine::Error::internal(error.to_string()))?;
     let seconds = begun.elapsed().as_secs_f64();

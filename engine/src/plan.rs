@@ -2,10 +2,11 @@
 //! that can be refused is refused here, before anything is written.
 
 use crate::error::{Error, Kind, Result};
-use crate::grid::{Grid, Ownership, Region, lcm, shape_text};
-use crate::op::{ArrayShape, Operation};
+use crate::grid::{Block, Grid, Ownership, Region, lcm, shape_text};
+use crate::op::{ArrayShape, Operation, Writes};
 use crate::run::Backend;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Blocks larger than this are not proposed by [`auto_block_shape`], unless one write unit is.
 const AUTO_BLOCK_BYTES: u64 = 32 << 20;
@@ -19,12 +20,8 @@ const PROCESS_BYTES: u64 = 32 << 20;
 pub struct Plan {
     /// Version of the run folder's format.
     pub format: u32,
-    /// The blocks.
-    pub grid: Grid,
-    /// Which blocks belong to one task.
-    pub ownership: Ownership,
-    /// Names of the stages, in order.
-    pub stages: Vec<String>,
+    /// The passes over the blocks, in order; at least one.
+    pub stages: Vec<Stage>,
     /// Memory.
     pub memory: Memory,
     /// Bytes of voxels to be read.
@@ -33,6 +30,34 @@ pub struct Plan {
     pub bytes_to_write: u64,
     /// The first attempt's division into tasks; later attempts have their own.
     pub tasks: Vec<Task>,
+}
+
+/// One pass of an operation over its blocks. All blocks and groups of a run are numbered through its
+/// stages.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// What is done to the blocks.
+    pub name: String,
+    /// The blocks.
+    pub grid: Grid,
+    /// Which blocks belong to one task.
+    pub ownership: Ownership,
+    /// Number of the first block.
+    pub first_block: u64,
+    /// Number of the first group.
+    pub first_group: u64,
+}
+
+impl Stage {
+    /// The numbers of its blocks.
+    pub fn blocks(&self) -> Range<u64> {
+        self.first_block..self.first_block + self.grid.len()
+    }
+
+    /// The numbers of its groups.
+    pub fn groups(&self) -> Range<u64> {
+        self.first_group..self.first_group + self.ownership.groups(&self.grid)
+    }
 }
 
 /// Groups of blocks (see [`Ownership`]) that one worker does one after the other, as ranges
@@ -69,7 +94,7 @@ impl Task {
 }
 
 /// The projection of memory, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     /// Of one block in work.
     pub per_block: u64,
@@ -108,8 +133,8 @@ pub struct PlanInput<'a> {
     pub domain: Region,
     /// Block shape.
     pub block_shape: &'a [u64],
-    /// Write unit of each output that has one, and whether it is a shard.
-    pub write_units: &'a [WriteUnit],
+    /// Write unit of each output, where it has one.
+    pub write_units: &'a [Option<WriteUnit>],
     /// Bytes that the inputs hold between blocks of a shape.
     pub held: &'a dyn Fn(&[u64]) -> u64,
     /// Bytes that reading a block of a shape takes besides the block.
@@ -167,33 +192,120 @@ impl Plan {
                 Error::argument("0 workers cannot do anything").fix("Use at least 1 worker.")
             );
         }
-        let grid = Grid::new(input.domain.clone(), input.block_shape)?;
-        let halo = input.operation.halo(grid.ndim());
+        let mut plan = Plan {
+            format: crate::run::FORMAT,
+            stages: Vec::new(),
+            memory: Memory::default(),
+            bytes_to_read: 0,
+            bytes_to_write: 0,
+            tasks: Vec::new(),
+        };
+        plan.add_stage(input, input.operation)?;
+        let mut next = input.operation.next(None)?;
+        while let Some(operation) = next {
+            plan.add_stage(input, &*operation)?;
+            next = operation.next(None)?;
+        }
+        Ok(plan)
+    }
+
+    fn add_stage(&mut self, input: &PlanInput, operation: &dyn Operation) -> Result<()> {
+        let writes = operation.writes();
+        let domain = match writes {
+            Writes::One(output) => Region::whole(&input.outputs[output].shape),
+            _ => input.domain.clone(),
+        };
+        let grid = Grid::new(domain, input.block_shape)?;
+        let halo = operation.halo(grid.ndim());
         let grid = grid.with_halo(&halo)?;
+        let written = |index: &usize| writes.includes(*index);
+        let outputs: Vec<&ArrayShape> =
+            (0..input.outputs.len()).filter(written).map(|index| &input.outputs[index]).collect();
+        let units: Vec<&Option<WriteUnit>> =
+            (0..outputs.len()).filter(written).map(|index| &input.write_units[index]).collect();
         let mut ownership = Ownership::single(grid.ndim());
-        for unit in input.write_units {
+        for unit in units.iter().copied().flatten() {
             ownership = ownership.join(&unit.ownership(&grid)?);
         }
-        let memory = project_memory(input, &grid)?;
-        let voxels = input.domain.voxels();
-        let bytes = |arrays: &[ArrayShape]| {
-            voxels * arrays.iter().map(|array| array.dtype.size() as u64).sum::<u64>()
-        };
-        let groups = ownership.groups(&grid) as usize;
-        Ok(Plan {
-            format: crate::run::FORMAT,
-            tasks: divide(
-                (0..groups).map(|group| group as u64),
-                input.workers.saturating_mul(input.tasks_per_worker),
-                input.backend,
-            ),
-            stages: vec![input.operation.name().to_owned()],
-            bytes_to_read: bytes(input.inputs),
-            bytes_to_write: bytes(input.outputs),
+        let memory = project_memory(input, operation, &grid, &outputs, &units)?;
+        if memory.total > self.memory.total {
+            self.memory = memory;
+        }
+        let voxels = grid.domain.voxels();
+        let bytes = |array: &ArrayShape| voxels * array.dtype.size() as u64;
+        self.bytes_to_read += input.inputs.iter().map(bytes).sum::<u64>();
+        self.bytes_to_write += outputs.into_iter().map(bytes).sum::<u64>();
+        let stage = Stage {
+            name: operation.stage().to_owned(),
+            first_block: self.blocks(),
+            first_group: self.stages.last().map_or(0, |last| last.groups().end),
             grid,
             ownership,
-            memory,
-        })
+        };
+        self.tasks.extend(divide(
+            stage.groups(),
+            input.workers.saturating_mul(input.tasks_per_worker),
+            input.backend,
+        ));
+        self.stages.push(stage);
+        Ok(())
+    }
+
+    /// Number of blocks in all stages.
+    pub fn blocks(&self) -> u64 {
+        self.stages.last().map_or(0, |last| last.blocks().end)
+    }
+
+    /// The first stage's blocks, which most operations have only.
+    pub fn grid(&self) -> &Grid {
+        &self.stages[0].grid
+    }
+
+    /// Number of voxels that all stages work on.
+    pub fn voxels(&self) -> u64 {
+        self.stages.iter().map(|stage| stage.grid.domain.voxels()).sum()
+    }
+
+    /// The stage that a block belongs to.
+    pub fn stage_of(&self, block: u64) -> usize {
+        self.stages.partition_point(|stage| stage.first_block <= block).saturating_sub(1)
+    }
+
+    /// The stage that a task belongs to.
+    pub fn stage_of_task(&self, task: &Task) -> usize {
+        let first = task.groups.first().map_or(0, |[first, _]| *first);
+        self.stages.partition_point(|stage| stage.first_group <= first).saturating_sub(1)
+    }
+
+    /// The numbers of those of the tasks that belong to a stage.
+    pub fn tasks_of(&self, stage: usize, tasks: &[Task]) -> impl Iterator<Item = usize> {
+        let belongs = move |task: &Task| !task.is_empty() && self.stage_of_task(task) == stage;
+        (0..tasks.len()).filter(move |&task| belongs(&tasks[task]))
+    }
+
+    /// A block, with the number that it has in its stage.
+    ///
+    /// # Errors
+    /// `invalid-argument` if there are not so many.
+    pub fn block(&self, block: u64) -> Result<Block> {
+        let stage = &self.stages[self.stage_of(block)];
+        stage.grid.block(block - stage.first_block)
+    }
+
+    /// The group that a block belongs to.
+    pub fn group_of(&self, block: u64) -> u64 {
+        let stage = &self.stages[self.stage_of(block)];
+        let group = stage.ownership.group_of(&stage.grid, block - stage.first_block);
+        stage.first_group + group
+    }
+
+    /// The blocks of a group, in their order.
+    pub fn blocks_of(&self, group: u64) -> Vec<u64> {
+        let index = self.stages.partition_point(|stage| stage.first_group <= group);
+        let stage = &self.stages[index.saturating_sub(1)];
+        let mut blocks = stage.ownership.blocks_of(&stage.grid, group - stage.first_group);
+        blocks.iter_mut().for_each(|block| *block += stage.first_block);
+        blocks
     }
 }
 
@@ -201,11 +313,11 @@ impl Plan {
 /// share one task, which they take blocks from in order, so that neighbours in the array are neighbours in
 /// time.
 pub fn divide(
-    groups: impl ExactSizeIterator<Item = u64>,
+    groups: impl Iterator<Item = u64> + Clone,
     tasks: u64,
     backend: Backend,
 ) -> Vec<Task> {
-    let count = groups.len() as u64;
+    let count = groups.clone().count() as u64;
     let tasks = match backend {
         Backend::Local => 1,
         Backend::Subprocess | Backend::Slurm => tasks,
@@ -218,7 +330,13 @@ pub fn divide(
     divided
 }
 
-fn project_memory(input: &PlanInput, grid: &Grid) -> Result<Memory> {
+fn project_memory(
+    input: &PlanInput,
+    operation: &dyn Operation,
+    grid: &Grid,
+    outputs: &[&ArrayShape],
+    units: &[&Option<WriteUnit>],
+) -> Result<Memory> {
     let project = |block_shape: &[u64]| {
         let (mut outer, mut blocks) = (1, 1);
         let mut outer_shape = Vec::with_capacity(grid.ndim());
@@ -228,16 +346,16 @@ fn project_memory(input: &PlanInput, grid: &Grid) -> Result<Memory> {
             outer *= outer_shape[axis];
             blocks *= extent.div_ceil(block_shape[axis]);
         }
-        let mut per_block = input.operation.block_bytes(outer, input.inputs, input.outputs)
+        let mut per_block = operation.block_bytes(outer, input.inputs, input.outputs)
             + (input.reading)(&outer_shape);
-        for (output, unit) in input.outputs.iter().zip(input.write_units) {
+        for (output, unit) in outputs.iter().zip(units) {
             // While a unit is written, its voxels and its encoded form are there besides the block;
             // what does not compress is as large as before.
-            let unit: u64 = unit.shape.iter().product();
+            let unit: u64 = unit.iter().flat_map(|unit| &unit.shape).product();
             per_block += 2 * unit.min(outer) * output.dtype.size() as u64;
         }
         if input.masked {
-            let kept: u64 = input.outputs.iter().map(|output| output.dtype.size() as u64).sum();
+            let kept: u64 = outputs.iter().map(|output| output.dtype.size() as u64).sum();
             per_block += outer * (1 + kept);
         }
         let (held, process, budget) = ((input.held)(block_shape), PROCESS_BYTES, input.budget);
@@ -259,7 +377,8 @@ fn project_memory(input: &PlanInput, grid: &Grid) -> Result<Memory> {
         ),
     );
     // Halving, in whole write units, the axis along which that saves most, until the projection fits.
-    let unit = |axis: usize| input.write_units.iter().map(|unit| unit.shape[axis]).fold(1, lcm);
+    let unit =
+        |axis: usize| units.iter().copied().flatten().map(|unit| unit.shape[axis]).fold(1, lcm);
     let halved = |shape: &[u64], axis: usize| {
         let mut half = shape.to_vec();
         half[axis] = (shape[axis] / 2).div_ceil(unit(axis)) * unit(axis);
@@ -347,7 +466,7 @@ pub(crate) mod tests {
             outputs: std::slice::from_ref(&array),
             domain: Region::whole(&array.shape),
             block_shape: &[1],
-            write_units: &[],
+            write_units: &[None],
             held: &|_| 0,
             reading: &|_| 0,
             masked: false,
@@ -367,7 +486,7 @@ pub(crate) mod tests {
             outputs: std::slice::from_ref(&array),
             domain: Region::whole(&array.shape),
             block_shape,
-            write_units: unit.as_slice(),
+            write_units: &[unit],
             held: &|_| 0,
             reading: &|_| 0,
             masked: false,
@@ -399,7 +518,7 @@ pub(crate) mod tests {
     fn blocks_inside_a_shard_are_one_groups_work() {
         let unit = WriteUnit { shape: vec![128; 3], shard: true, origin: None };
         let plan = plan(&[64; 3], Some(unit), 1 << 30).unwrap();
-        assert_eq!(plan.ownership.blocks_per_group, [2, 2, 2]);
+        assert_eq!(plan.stages[0].ownership.blocks_per_group, [2, 2, 2]);
         assert_eq!(plan.tasks, [Task { groups: vec![[0, 8]] }]);
     }
 

@@ -7,14 +7,17 @@ use bioimage_engine::dtype::DType;
 use bioimage_engine::grid::Region;
 use bioimage_engine::op::copy::Copy;
 use bioimage_engine::op::parameters::Parameters;
-use bioimage_engine::op::{ArrayShape, BlockIo, Operation, OperationSpec, Product};
+use bioimage_engine::op::{ArrayShape, BlockIo, Operation, OperationSpec, Product, Writes};
 use bioimage_engine::run::folder::{Code, RunFolder};
 use bioimage_engine::run::live::{LiveView, RunView};
 use bioimage_engine::run::monitor::Monitor;
+use bioimage_engine::run::partials::Partials;
 use bioimage_engine::run::{Options, Output, Run, RunState, Setup};
 use bioimage_engine::source::memory::MemoryArray;
 use bioimage_engine::source::{Sink, Source};
 use bioimage_engine::{Error, Kind, Result};
+use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -254,4 +257,128 @@ fn the_live_view_tells_what_happened() {
     let answer = live.receive(&serde_json::json!({ "type": "block", "block": 99, "request": 8 }));
     assert_eq!(answer[0].content["type"], "error");
     assert!(live.html().contains("<svg") && live.text().contains("1 failed"));
+}
+
+/// Subtracts the least value of all voxels: found out in a first pass, put to use in a second one.
+struct Least;
+struct Subtract(Option<u16>);
+
+impl Operation for Least {
+    fn name(&self) -> &str {
+        "subtract-least"
+    }
+    fn stage(&self) -> &str {
+        "least"
+    }
+    fn outputs(&self, inputs: &[ArrayShape]) -> Result<Vec<ArrayShape>> {
+        Copy::default().outputs(inputs)
+    }
+    fn block_bytes(&self, voxels: u64, inputs: &[ArrayShape], outputs: &[ArrayShape]) -> u64 {
+        Copy::default().block_bytes(voxels, inputs, outputs)
+    }
+    fn run(&self, io: &BlockIo) -> Result<Product> {
+        let block = io.inputs[0].read(&io.block.inner)?;
+        let least = block.values::<u16>()?.iter().min().copied().unwrap_or(u16::MAX);
+        Ok(Product { partial: Some(least.to_le_bytes().to_vec()), ..Product::default() })
+    }
+    fn gives_partials(&self) -> bool {
+        true
+    }
+    fn merge(&self, partials: &Partials, merged: &mut dyn Write) -> Result<()> {
+        let values =
+            partials.iter().map(|bytes| Ok(u16::from_le_bytes(bytes?.try_into().unwrap())));
+        let least = values.collect::<Result<Vec<u16>>>()?.into_iter().min().unwrap_or(0);
+        merged.write_all(&least.to_le_bytes()).unwrap();
+        Ok(())
+    }
+    fn next(&self, merged: Option<&Path>) -> Result<Option<Arc<dyn Operation>>> {
+        let least = merged.map(|path| std::fs::read(path).unwrap().try_into().unwrap());
+        Ok(Some(Arc::new(Subtract(least.map(u16::from_le_bytes)))))
+    }
+    fn writes(&self) -> Writes {
+        Writes::Nothing
+    }
+}
+
+impl Operation for Subtract {
+    fn name(&self) -> &str {
+        "subtract-least"
+    }
+    fn stage(&self) -> &str {
+        "subtract"
+    }
+    fn outputs(&self, inputs: &[ArrayShape]) -> Result<Vec<ArrayShape>> {
+        Copy::default().outputs(inputs)
+    }
+    fn block_bytes(&self, voxels: u64, inputs: &[ArrayShape], outputs: &[ArrayShape]) -> u64 {
+        Copy::default().block_bytes(voxels, inputs, outputs)
+    }
+    fn run(&self, io: &BlockIo) -> Result<Product> {
+        let block = io.inputs[0].read(&io.block.inner)?;
+        let least = self.0.unwrap();
+        let values: Vec<u16> = block.values::<u16>()?.iter().map(|value| value - least).collect();
+        let written = Array::from_values(block.shape(), &values)?;
+        io.outputs[0].write(&io.block.inner, &written)?;
+        Ok(Product::default())
+    }
+}
+
+#[test]
+fn a_second_pass_goes_by_what_all_blocks_of_the_first_one_found() {
+    for (workers, block) in [(1, [7, 9]), (2, [2, 3]), (3, [1, 1])] {
+        let mut fixture = fixture(&[7, 9]);
+        let values: Vec<u16> =
+            fixture.whole.values().unwrap().iter().map(|v: &u16| v + 11).collect();
+        let whole = Array::from_values(&[7, 9], &values).unwrap();
+        fixture.source = Arc::new(MemoryArray::from_array(&whole).unwrap());
+        let prepared = fixture.setup(Least, &block, workers).prepare().unwrap();
+        let blocks = prepared.plan.grid().len();
+        assert_eq!(prepared.plan.blocks(), 2 * blocks);
+        let run = prepared.start().unwrap();
+        let outcome = run.wait();
+        assert_eq!((outcome.state, outcome.counts.done), (RunState::Succeeded, 2 * blocks));
+        assert_eq!(fixture.written(), fixture.whole);
+        let mut live = LiveView::open(RunView::attached(run.folder().clone()), None).unwrap();
+        let tick = live.poll().unwrap();
+        let (shown, status) = (tick.run.unwrap(), tick.status.unwrap());
+        assert_eq!(shown["stages"], serde_json::json!(["least", "subtract"]));
+        assert_eq!((&shown["blocks"], &status["stage"]), (&blocks.into(), &1.into()));
+        assert_eq!(tick.messages[0].buffers[0].len() as u64, blocks);
+    }
+}
+
+#[test]
+fn a_second_pass_waits_for_every_block_of_the_first_one() {
+    let fixture = fixture(&[4, 4]);
+    struct Failing(Least);
+    impl Operation for Failing {
+        fn name(&self) -> &str {
+            self.0.name()
+        }
+        fn outputs(&self, inputs: &[ArrayShape]) -> Result<Vec<ArrayShape>> {
+            self.0.outputs(inputs)
+        }
+        fn block_bytes(&self, voxels: u64, inputs: &[ArrayShape], outputs: &[ArrayShape]) -> u64 {
+            self.0.block_bytes(voxels, inputs, outputs)
+        }
+        fn run(&self, io: &BlockIo) -> Result<Product> {
+            match io.block.id {
+                2 => Err(Error::new(Kind::CorruptData, "no luck")),
+                _ => self.0.run(io),
+            }
+        }
+        fn gives_partials(&self) -> bool {
+            true
+        }
+        fn next(&self, merged: Option<&Path>) -> Result<Option<Arc<dyn Operation>>> {
+            self.0.next(merged)
+        }
+        fn writes(&self) -> Writes {
+            self.0.writes()
+        }
+    }
+    let outcome = start(fixture.setup(Failing(Least), &[2, 2], 2)).wait();
+    assert_eq!((outcome.state, outcome.failed_blocks), (RunState::Failed, vec![2]));
+    assert_eq!((outcome.counts.done, outcome.counts.pending), (3, 4));
+    assert_eq!(fixture.written(), Array::zeros(DType::U16, &[4, 4]));
 }

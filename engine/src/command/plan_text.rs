@@ -4,7 +4,7 @@ use super::Value;
 use super::table::duration_text;
 use crate::config::Config;
 use crate::grid::shape_text;
-use crate::plan::bytes_text;
+use crate::plan::{Task, bytes_text};
 use crate::run::Prepared;
 use crate::run::folder::Code;
 use crate::run::registry::{Pace, pace};
@@ -20,21 +20,26 @@ pub fn plan_value(
 ) -> Value {
     let plan = &prepared.plan;
     let workers = prepared.workers();
-    let voxels = plan.grid.domain.voxels();
+    let voxels = plan.grid().domain.voxels();
     let backend = prepared.backend();
     let known = pace(&config.run_root(), operation, backend);
     let seconds =
         known.map(|Pace { voxels_per_s, .. }| voxels as f64 / voxels_per_s / workers as f64);
-    let units = plan.ownership.groups(&plan.grid);
+    let units = plan.tasks.iter().map(Task::len).sum::<u64>();
     let memory = plan.memory;
     let mut lines = vec![
         note.to_owned(),
         format!(
             "blocks   {} of {} ({} on {})",
-            plan.grid.len(),
-            shape_text(&plan.grid.block_shape),
-            plan.grid.blocks_per_axis().iter().map(u64::to_string).collect::<Vec<_>>().join(" x "),
-            plan.grid.domain
+            plan.grid().len(),
+            shape_text(&plan.grid().block_shape),
+            plan.grid()
+                .blocks_per_axis()
+                .iter()
+                .map(u64::to_string)
+                .collect::<Vec<_>>()
+                .join(" x "),
+            plan.grid().domain
         ),
         format!("tasks    {} for {workers} worker(s), {}", plan.tasks.len(), backend.as_str()),
         format!("writes   {units} group(s) of blocks that share no chunk or shard"),
@@ -66,10 +71,10 @@ pub fn plan_value(
         json: json!({
             "output": prepared.outputs(),
             "note": note,
-            "blocks": plan.grid.len(),
-            "grid": plan.grid.blocks_per_axis(),
-            "block_shape": plan.grid.block_shape,
-            "domain": plan.grid.domain,
+            "blocks": plan.grid().len(),
+            "grid": plan.grid().blocks_per_axis(),
+            "block_shape": plan.grid().block_shape,
+            "domain": plan.grid().domain,
             "tasks": plan.tasks.len(),
             "workers": workers,
             "backend": backend,

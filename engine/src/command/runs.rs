@@ -330,7 +330,7 @@ fn all_logs(folder: &RunFolder) -> Result<Reply> {
 }
 
 fn block_log(folder: &RunFolder, block: u64) -> Result<Reply> {
-    let region = folder.plan()?.grid.block(block)?.inner;
+    let region = folder.plan()?.block(block)?.inner;
     let tries = Monitor::open(folder)?.tries(block)?;
     let mut text = format!("block {block} [{region}]");
     for attempt in &tries {

@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod parameters;
 pub mod registry;
 pub mod threshold;
+pub mod table;
 
 use crate::array::Array;
 use crate::dtype::DType;
@@ -18,8 +19,11 @@ use crate::grid::Block;
 use crate::run::cancel::CancelToken;
 use crate::run::folder::{PathMap, RunFolder};
 use crate::run::language;
+use crate::run::partials::Partials;
 use crate::source::{Sink, Source};
 use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,7 +76,30 @@ pub struct BlockIo<'a> {
     pub cancel: &'a CancelToken,
 }
 
-/// An operation: plain parameters and four answers about them.
+/// Which outputs a pass over the blocks writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// All of them.
+    All,
+    /// None.
+    Nothing,
+    /// One, whose own blocks are then those of the pass.
+    One(usize),
+}
+
+impl Writes {
+    /// Whether an output is written.
+    pub fn includes(self, output: usize) -> bool {
+        match self {
+            Writes::All => true,
+            Writes::Nothing => false,
+            Writes::One(one) => one == output,
+        }
+    }
+}
+
+/// An operation: plain parameters and four answers about them. One of several passes over the blocks
+/// is a chain: each pass says which one is next.
 pub trait Operation: Send + Sync {
     /// The name that commands, run folders and registries use.
     fn name(&self) -> &str;
@@ -119,6 +146,61 @@ pub trait Operation: Send + Sync {
     fn gives_partials(&self) -> bool {
         false
     }
+
+    /// Puts the partial results of all blocks together. What it writes is for the next pass, or after
+    /// the last one it is the run's result: a [`Table`](table::Table).
+    ///
+    /// # Errors
+    /// Those of reading and writing; `no-values` and the like where there is no result.
+    fn merge(&self, partials: &Partials, merged: &mut dyn Write) -> Result<()> {
+        let _ = (partials, merged);
+        Ok(())
+    }
+
+    /// The pass that comes when all blocks of this one are done: ready to work where `merged` names
+    /// what the merge of this one wrote, else to be planned with only.
+    ///
+    /// # Errors
+    /// `run-damaged` for a file that is not understood.
+    fn next(&self, merged: Option<&Path>) -> Result<Option<Arc<dyn Operation>>> {
+        let _ = merged;
+        Ok(None)
+    }
+
+    /// What this pass does, for people to read.
+    fn stage(&self) -> &str {
+        self.name()
+    }
+
+    /// Which outputs this pass writes.
+    fn writes(&self) -> Writes {
+        Writes::All
+    }
+}
+
+/// The outputs that a pass writes, with their numbers.
+pub fn written<'a>(
+    operation: &dyn Operation,
+    outputs: &'a [Arc<dyn Sink>],
+) -> impl Iterator<Item = (usize, &'a Arc<dyn Sink>)> {
+    let writes = operation.writes();
+    outputs.iter().enumerate().filter(move |(index, _)| writes.includes(*index))
+}
+
+/// A pass of an operation after the passes of a run before it.
+///
+/// # Errors
+/// `internal` if it has not so many; as [`Operation::next`].
+pub fn pass(
+    first: Arc<dyn Operation>,
+    stage: usize,
+    folder: &RunFolder,
+) -> Result<Arc<dyn Operation>> {
+    (0..stage).try_fold(first, |operation, before| {
+        operation
+            .next(Some(&folder.merged(before)))?
+            .ok_or_else(|| Error::internal(format!("'{}' is the last pass", operation.name())))
+    })
 }
 
 /// An operation as it stands in a run folder.

@@ -4,6 +4,7 @@ use super::cancel::CancelToken;
 use super::folder::{Attempt, BlockSet, Request, RunFolder};
 use super::lock::{LeadLock, OutputLock};
 use super::monitor::{BlockState, Counts, Monitor};
+use super::partials::Partials;
 use super::process::{boot_id, host_name};
 use super::slurm::{self, Efficiency, Leader};
 use super::subprocess::Pool;
@@ -13,6 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::plan::Plan;
 use crate::source::Sink;
 use serde::{Deserialize, Serialize};
+use std::io::BufWriter;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -153,7 +155,7 @@ impl Run {
         let (request, plan) = (folder.request()?, folder.plan()?);
         let attempt = folder.attempt(folder.latest_attempt())?;
         let lead = Lead {
-            todo: folder.todo(attempt.number, plan.grid.len())?,
+            todo: folder.todo(attempt.number, plan.blocks())?,
             attempt,
             locks: Vec::new(),
             program: None,
@@ -320,7 +322,7 @@ fn is_lost_in_crash(folder: &RunFolder, attempt: &Attempt) -> bool {
 
 /// When even the journals cannot be read, the run has failed for that reason.
 fn outcome_without_journal(led: &Led, attempt: &Attempt, error: Error) -> Outcome {
-    let total = led.plan.grid.len();
+    let total = led.plan.blocks();
     Outcome {
         state: RunState::Failed,
         attempt: attempt.number,
@@ -348,97 +350,23 @@ pub fn is_on_cluster(folder: &RunFolder) -> Result<bool> {
 }
 
 fn follow(led: &Led, lead: &Lead, cancel: &CancelToken) -> Result<Outcome> {
-    let mut monitor = Monitor::open(&led.folder)?;
-    let mut asked = false;
-    let mut stopped = None;
+    let mut watch = Watch { monitor: Monitor::open(&led.folder)?, asked: false, stopped: None };
     let mut cancelled_outside = None;
-    let worked = {
-        let mut look = |monitor: &mut Monitor| -> Result<()> {
-            monitor.poll()?;
-            if stopped.is_none() {
-                stopped = monitor.reason_to_stop();
-                if stopped.is_some() {
-                    cancel.cancel();
-                }
-            }
-            if !asked && led.folder.is_cancel_asked() {
-                asked = true;
-                cancel.cancel();
-            }
-            Ok(())
-        };
-        match lead.attempt.backend {
-            Backend::Local => {
-                let job = led.job.clone().ok_or_else(|| Error::internal("a run without arrays"))?;
-                let (done, wait) = std::sync::mpsc::channel();
-                let thread = {
-                    let (job, attempt, todo, cancel) =
-                        (job, lead.attempt.clone(), lead.todo.clone(), cancel.clone());
-                    std::thread::spawn(move || {
-                        let result = threads::run(&job, &attempt, todo.as_ref(), &cancel);
-                        let _ = done.send(());
-                        result
-                    })
-                };
-                let mut looked = Ok(());
-                while wait.recv_timeout(POLL) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                    looked = looked.and_then(|()| look(&mut monitor));
-                }
-                let result =
-                    thread.join().unwrap_or_else(|_| Err(Error::internal("the run panicked")));
-                result.and(looked)
-            }
-            Backend::Subprocess => {
-                let mut pool = Pool::new(
-                    &led.folder,
-                    &led.request,
-                    &lead.attempt,
-                    lead.program.clone(),
-                    lead.task_timeout,
-                )?;
-                let mut looked_at = Instant::now();
-                loop {
-                    match pool.step(cancel) {
-                        Ok(true) => {}
-                        Ok(false) => break Ok(()),
-                        Err(error) => break Err(error),
-                    }
-                    std::thread::sleep(Duration::from_millis(5));
-                    if looked_at.elapsed() > POLL {
-                        look(&mut monitor)?;
-                        looked_at = Instant::now();
-                    }
-                }
-            }
-            Backend::Slurm => {
-                let mut leader =
-                    Leader::new(&led.folder, &led.request, led.plan.clone(), lead.attempt.clone())?;
-                let result = loop {
-                    let begun = Instant::now();
-                    let looked = look(&mut monitor);
-                    let cost = begun.elapsed();
-                    match looked.and_then(|()| leader.step(&monitor, cancel)) {
-                        Ok(true) => {}
-                        Ok(false) => break Ok(()),
-                        Err(error) => break Err(error),
-                    }
-                    // Thousands of journals take a while to look at, and are looked at less often.
-                    let rest = POLL.max(cost * LOOKING).min(Duration::from_secs(5));
-                    if !cancel.is_cancelled() {
-                        cancel.sleep(rest);
-                    } else {
-                        std::thread::sleep(POLL);
-                    }
-                };
-                if result.is_err() {
-                    // What still waits or runs would go on without anybody who leads it.
-                    leader.give_up();
-                }
-                cancelled_outside = leader.cancelled_outside();
-                result
-            }
+    let mut worked = Ok(());
+    for stage in 0..led.plan.stages.len() {
+        if !watch.monitor.is_complete(stage) {
+            worked = work_on(stage, led, lead, &mut watch, &mut cancelled_outside, cancel);
+            watch.monitor.poll()?;
         }
-    };
+        if worked.is_err() || cancel.is_cancelled() || !watch.monitor.is_complete(stage) {
+            break;
+        }
+        worked = merge(stage, led, lead, &watch.monitor);
+        if worked.is_err() {
+            break;
+        }
+    }
+    let Watch { mut monitor, stopped, .. } = watch;
     monitor.poll()?;
     monitor.settle();
     let counts = monitor.counts();
@@ -477,6 +405,158 @@ fn follow(led: &Led, lead: &Lead, cancel: &CancelToken) -> Result<Outcome> {
         failed_blocks: monitor.failures().keys().copied().filter(failed).collect(),
         error,
     })
+}
+
+/// What whoever leads a run sees of it.
+struct Watch {
+    monitor: Monitor,
+    /// Whether somebody was seen to ask the run to stop.
+    asked: bool,
+    /// Why it is stopped, if for a reason of its own.
+    stopped: Option<String>,
+}
+
+impl Watch {
+    fn look(&mut self, folder: &RunFolder, cancel: &CancelToken) -> Result<()> {
+        self.monitor.poll()?;
+        if self.stopped.is_none() {
+            self.stopped = self.monitor.reason_to_stop();
+            if self.stopped.is_some() {
+                cancel.cancel();
+            }
+        }
+        if !self.asked && folder.is_cancel_asked() {
+            self.asked = true;
+            cancel.cancel();
+        }
+        Ok(())
+    }
+}
+
+/// Has the blocks of a stage worked on until nothing is left to wait for.
+fn work_on(
+    stage: usize,
+    led: &Led,
+    lead: &Lead,
+    watch: &mut Watch,
+    cancelled_outside: &mut Option<Error>,
+    cancel: &CancelToken,
+) -> Result<()> {
+    match lead.attempt.backend {
+        Backend::Local => {
+            let job = led.job.as_ref().ok_or_else(|| Error::internal("a run without arrays"))?;
+            let job = job.in_stage(stage)?;
+            let (done, wait) = std::sync::mpsc::channel();
+            let thread = {
+                let (attempt, todo, cancel) =
+                    (lead.attempt.clone(), lead.todo.clone(), cancel.clone());
+                std::thread::spawn(move || {
+                    let result = threads::run(&job, stage, &attempt, todo.as_ref(), &cancel);
+                    let _ = done.send(());
+                    result
+                })
+            };
+            let mut looked = Ok(());
+            while wait.recv_timeout(POLL) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                looked = looked.and_then(|()| watch.look(&led.folder, cancel));
+            }
+            let result = thread.join().unwrap_or_else(|_| Err(Error::internal("the run panicked")));
+            result.and(looked)
+        }
+        Backend::Subprocess => {
+            let mut pool = Pool::new(
+                &led.folder,
+                &led.request,
+                stage,
+                led.plan.tasks_of(stage, &lead.attempt.tasks),
+                &lead.attempt,
+                lead.program.clone(),
+                lead.task_timeout,
+            )?;
+            let mut looked_at = Instant::now();
+            while pool.step(cancel)? {
+                std::thread::sleep(Duration::from_millis(5));
+                if looked_at.elapsed() > POLL {
+                    watch.look(&led.folder, cancel)?;
+                    looked_at = Instant::now();
+                }
+            }
+            Ok(())
+        }
+        Backend::Slurm => {
+            let (plan, attempt) = (led.plan.clone(), lead.attempt.clone());
+            let mut leader = Leader::new(&led.folder, &led.request, plan, stage, attempt)?;
+            let result = loop {
+                let begun = Instant::now();
+                let looked = watch.look(&led.folder, cancel);
+                let cost = begun.elapsed();
+                match looked.and_then(|()| leader.step(&watch.monitor, cancel)) {
+                    Ok(true) => {}
+                    Ok(false) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+                // Thousands of journals take a while to look at, and are looked at less often.
+                let rest = POLL.max(cost * LOOKING).min(Duration::from_secs(5));
+                if !cancel.is_cancelled() {
+                    cancel.sleep(rest);
+                } else {
+                    std::thread::sleep(POLL);
+                }
+            };
+            if result.is_err() {
+                // What still waits or runs would go on without anybody who leads it.
+                leader.give_up();
+            }
+            *cancelled_outside = leader.cancelled_outside();
+            result
+        }
+    }
+}
+
+/// Puts the partial results of a complete stage together, unless that was done before.
+fn merge(stage: usize, led: &Led, lead: &Lead, monitor: &Monitor) -> Result<()> {
+    let path = led.folder.merged(stage);
+    if path.is_file() {
+        return Ok(());
+    }
+    let operation = match &led.job {
+        Some(job) => job.in_stage(stage)?.operation,
+        None => {
+            let job = Job::open(led.folder.clone(), &lead.attempt.paths)?;
+            job.in_stage(stage)?.operation
+        }
+    };
+    if !operation.gives_partials() {
+        return Ok(());
+    }
+    let blocks = led.plan.stages[stage].blocks();
+    let is_done = |block: &u64| monitor.states()[*block as usize] == BlockState::Done;
+    let done = blocks.clone().filter(is_done);
+    // What a worker has written may be seen here later than its sentinels.
+    let latency = lead.attempt.slurm.as_ref().map_or(0.0, |slurm| slurm.latency_wait);
+    let begun = Instant::now();
+    let partials = loop {
+        let partials = Partials::of(&led.folder, stage, &led.plan.stages[stage])?;
+        let missing = done.clone().find(|block| !partials.has(block - blocks.start));
+        match missing {
+            None => break partials,
+            Some(_) if begun.elapsed().as_secs_f64() < latency => std::thread::sleep(POLL),
+            Some(block) => {
+                return Err(Error::new(
+                    Kind::RunDamaged,
+                    format!("block {block} is done, but its partial result is not there"),
+                ));
+            }
+        }
+    };
+    let failed = |error: &std::io::Error| Error::write(&path, error);
+    let folder = path.parent().unwrap_or(led.folder.path());
+    let file = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(&error))?;
+    let mut writer = BufWriter::new(file);
+    operation.merge(&partials, &mut writer)?;
+    let file = writer.into_inner().map_err(|error| failed(error.error()))?;
+    file.persist(&path).map_err(|error| failed(&error.error))?;
+    Ok(())
 }
 
 /// Where the outputs lie on disk.

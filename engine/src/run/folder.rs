@@ -114,6 +114,17 @@ pub struct Attempt {
     pub paths: Vec<PathMap>,
 }
 
+/// A journal in a run folder.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JournalFile {
+    /// The attempt that it is of.
+    pub attempt: u32,
+    /// Where it is.
+    pub path: PathBuf,
+    /// The task, or the thread, that it is of.
+    pub task: String,
+}
+
 /// A folder that has another name than when the run was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathMap {
@@ -213,6 +224,16 @@ impl RunFolder {
         Ok(self)
     }
 
+    /// Makes room for the journals of so many stages.
+    ///
+    /// # Errors
+    /// `write-failed` and the like.
+    pub fn make_stages(&self, stages: usize) -> Result<()> {
+        (0..stages).map(|stage| self.file(&format!("stages/{stage}"))).try_for_each(|path| {
+            std::fs::create_dir_all(&path).map_err(|error| Error::write(&path, &error))
+        })
+    }
+
     /// Whether the folder is gone with its last handle, as that of a run between arrays in memory.
     pub fn is_ephemeral(&self) -> bool {
         self.ephemeral.is_some()
@@ -234,23 +255,33 @@ impl RunFolder {
     }
 
     /// The journal of a task of an attempt.
-    pub fn journal(&self, task: &str, attempt: u32) -> PathBuf {
-        self.path.join(format!("stages/0/{task}.{attempt}.jsonl"))
+    pub fn journal(&self, stage: usize, task: &str, attempt: u32) -> PathBuf {
+        self.path.join(format!("stages/{stage}/{task}.{attempt}.jsonl"))
     }
 
-    /// All journals and their attempts, older attempts first.
+    /// What the partial results of a stage were put together to.
+    pub fn merged(&self, stage: usize) -> PathBuf {
+        self.path.join(format!("stages/{stage}/merged"))
+    }
+
+    /// All journals of a stage, older attempts first.
     ///
     /// # Errors
     /// `read-failed` and the like.
-    pub fn journals(&self) -> Result<Vec<(u32, PathBuf)>> {
-        let path = self.file("stages/0");
-        let entries = path.read_dir().map_err(|error| Error::read(&path, &error))?;
-        let mut journals: Vec<(u32, PathBuf)> = entries
+    pub fn journals(&self, stage: usize) -> Result<Vec<JournalFile>> {
+        let path = self.path.join(format!("stages/{stage}"));
+        let entries = match path.read_dir() {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::read(&path, &error)),
+        };
+        let mut journals: Vec<JournalFile> = entries
             .flatten()
             .filter_map(|entry| {
                 let name = entry.file_name().into_string().ok()?;
-                let (_, attempt) = name.strip_suffix(".jsonl")?.rsplit_once('.')?;
-                Some((attempt.parse().ok()?, entry.path()))
+                let (task, attempt) = name.strip_suffix(".jsonl")?.rsplit_once('.')?;
+                let (attempt, task) = (attempt.parse().ok()?, task.to_owned());
+                Some(JournalFile { attempt, path: entry.path(), task })
             })
             .collect();
         journals.sort_unstable();

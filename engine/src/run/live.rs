@@ -110,6 +110,7 @@ pub struct LiveView {
     plan: Plan,
     monitor: Monitor,
     cells: Cells,
+    stage: usize,
     attempt_sent: u32,
     last_status: Value,
     program: Option<PathBuf>,
@@ -125,13 +126,15 @@ impl LiveView {
     pub fn open(view: RunView, program: Option<PathBuf>) -> Result<LiveView> {
         let (request, plan) = (view.folder.request()?, view.folder.plan()?);
         let monitor = Monitor::open(&view.folder)?;
-        let cells = Cells::new(&plan.grid.blocks_per_axis());
+        let stage = monitor.stage();
+        let cells = Cells::new(&plan.stages[stage].grid.blocks_per_axis());
         Ok(LiveView {
             view,
             request,
             plan,
             monitor,
             cells,
+            stage,
             attempt_sent: 0,
             last_status: Value::Null,
             program,
@@ -169,7 +172,13 @@ impl LiveView {
         }
         let finished = state.is_final() && !self.awaits_accounting()?;
         let mut tick = Tick { finished, ..Tick::default() };
-        if self.attempt_sent != self.monitor.attempt() {
+        let stage = self.monitor.stage();
+        let is_new = self.stage != stage || self.attempt_sent != self.monitor.attempt();
+        if self.stage != stage {
+            self.stage = stage;
+            self.cells = Cells::new(&self.plan.stages[stage].grid.blocks_per_axis());
+        }
+        if is_new {
             self.attempt_sent = self.monitor.attempt();
             self.monitor.take_changed();
             tick.run = Some(self.run_state()?);
@@ -251,10 +260,13 @@ impl LiveView {
         let number = |key| content.get(key).and_then(Value::as_u64);
         let block = match (number("block"), number("cell")) {
             (Some(block), _) => block,
-            (None, Some(cell)) => self.cells.notable_block(cell, self.monitor.states()),
+            (None, Some(cell)) => {
+                let first = self.plan.stages[self.stage].first_block;
+                first + self.cells.notable_block(cell, self.states())
+            }
             _ => return Err(Error::argument("no block was named")),
         };
-        let region = self.plan.grid.block(block)?.inner;
+        let region = self.plan.block(block)?.inner;
         let tries = self.monitor.tries(block)?;
         let log = tries.last().map_or_else(String::new, |last| {
             let of = |stream| tail(&self.view.folder.log(&last.task, last.attempt, stream), 4000);
@@ -294,6 +306,8 @@ impl LiveView {
             records.iter().map(name).collect()
         };
         let shape = self.request.inputs.first().or(self.request.outputs.first());
+        let grid = &self.plan.stages[self.stage].grid;
+        let stages: Vec<&str> = self.plan.stages.iter().map(|stage| stage.name.as_str()).collect();
         Ok(json!({
             "id": self.request.id,
             "folder": self.view.folder.path(),
@@ -305,12 +319,12 @@ impl LiveView {
             "created": self.request.created,
             "array_shape": shape.map(|record| record.shape.clone()),
             "block_shape": self.request.block_shape,
-            "grid": self.plan.grid.blocks_per_axis(),
+            "grid": grid.blocks_per_axis(),
             "axes": self.request.axes,
-            "blocks": self.plan.grid.len(),
+            "blocks": grid.len(),
             "tile": self.cells.tile,
             "cells": self.cells.shape,
-            "stages": self.plan.stages,
+            "stages": stages,
             "inputs": paths(&self.request.inputs),
             "outputs": paths(&self.request.outputs),
             "code": self.request.code,
@@ -342,7 +356,7 @@ impl LiveView {
         let left = counts.total - finished;
         let seconds_per_block =
             (finished_now > 0 && elapsed > 0.0).then(|| elapsed / finished_now as f64);
-        let voxels = self.request.domain.voxels() as f64 / counts.total.max(1) as f64;
+        let voxels = self.plan.voxels() as f64 / counts.total.max(1) as f64;
         let (read, written) = self.monitor.bytes();
         let failures: Vec<Value> = self
             .monitor
@@ -350,7 +364,7 @@ impl LiveView {
             .iter()
             .take(MAX_FAILURES)
             .map(|(block, failure)| {
-                let region = self.plan.grid.block(*block).map(|block| block.inner.to_string());
+                let region = self.plan.block(*block).map(|block| block.inner.to_string());
                 json!({
                     "block": block,
                     "region": region.unwrap_or_default(),
@@ -366,7 +380,7 @@ impl LiveView {
         Ok(json!({
             "state": state,
             "attempt": attempt.number,
-            "stage": 0,
+            "stage": self.stage,
             "counts": counts,
             "elapsed_s": round(elapsed),
             "remaining_s": seconds_per_block
@@ -455,23 +469,31 @@ impl LiveView {
     fn all_cells(&self) -> Message {
         Message {
             content: json!({ "type": "cells", "attempt": self.monitor.attempt() }),
-            buffers: vec![self.cells.all(self.monitor.states())],
+            buffers: vec![self.cells.all(self.states())],
         }
     }
 
+    /// States of the blocks of the stage that is shown.
+    fn states(&self) -> &[BlockState] {
+        let blocks = self.plan.stages[self.stage].blocks();
+        &self.monitor.states()[blocks.start as usize..blocks.end as usize]
+    }
+
     fn changed_cells(&mut self) -> Option<Message> {
+        let blocks = self.plan.stages[self.stage].blocks();
         let mut changed: Vec<u64> = self
             .monitor
             .take_changed()
             .into_iter()
-            .map(|block| self.cells.cell_of(block))
+            .filter(|block| blocks.contains(block))
+            .map(|block| self.cells.cell_of(block - blocks.start))
             .collect();
         if changed.is_empty() {
             return None;
         }
         changed.sort_unstable();
         changed.dedup();
-        let states = self.monitor.states();
+        let states = self.states();
         let numbers = changed.iter().flat_map(|&cell| (cell as u32).to_le_bytes()).collect();
         let bytes = changed.iter().map(|&cell| self.cells.state(cell, states)).collect();
         Some(Message {
@@ -625,7 +647,7 @@ fn static_html(live: &LiveView) -> String {
             let x = (layer % layers_per_row) * (columns * size + gap) + inside % columns * size;
             let y =
                 (layer / layers_per_row) * (rows_per_layer * size + gap) + inside / columns * size;
-            let state = live.cells.state(cell, live.monitor.states());
+            let state = live.cells.state(cell, live.states());
             let colour = COLOURS.get(usize::from(state)).copied().unwrap_or("#8fc3a0");
             svg += &format!(
                 "<rect x='{x}' y='{y}' width='{w}' height='{w}' fill='{colour}'/>",

@@ -4,29 +4,29 @@ use super::folder::RunFolder;
 use super::journal::{DRIVER, Event, Journal, now, parse};
 use crate::error::{Error, Result, RetryClass};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The leader's own journal of an attempt.
 pub struct Losses {
-    folder: RunFolder,
-    attempt: u32,
+    path: PathBuf,
     retries: u32,
     journal: Option<Journal>,
     counts: BTreeMap<u64, u32>,
 }
 
 impl Losses {
-    /// Of an attempt, with what an earlier leader has noted.
-    pub fn of(folder: &RunFolder, attempt: u32, retries: u32) -> Losses {
+    /// Of a stage of an attempt, with what an earlier leader has noted.
+    pub fn of(folder: &RunFolder, stage: usize, attempt: u32, retries: u32) -> Losses {
+        let path = folder.journal(stage, DRIVER, attempt);
         let mut counts = BTreeMap::new();
-        if let Ok(bytes) = std::fs::read(folder.journal(DRIVER, attempt)) {
+        if let Ok(bytes) = std::fs::read(&path) {
             for event in parse(&bytes).0 {
                 if let Event::Failed { block, .. } = event {
                     *counts.entry(block).or_default() += 1;
                 }
             }
         }
-        Losses { folder: folder.clone(), attempt, retries, journal: None, counts }
+        Losses { path, retries, journal: None, counts }
     }
 
     /// Notes what a block was lost of. Returns whether it is tried again.
@@ -66,7 +66,7 @@ impl Losses {
 
     fn write(&mut self, event: &Event) -> Result<()> {
         if self.journal.is_none() {
-            self.journal = Some(Journal::go_on(&self.folder.journal(DRIVER, self.attempt))?);
+            self.journal = Some(Journal::go_on(&self.path)?);
         }
         match &mut self.journal {
             Some(journal) => journal.write(event),

@@ -1,12 +1,14 @@
 //! Follows a run by what its workers write down, at a cost in proportion to what is new.
 
-use super::folder::RunFolder;
+use super::folder::{JournalFile, RunFolder};
 use super::journal::{DRIVER, Event, parse};
 use super::process::ProcessId;
 use crate::error::{Error, Kind, Result, RetryClass};
+use crate::plan::Stage;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// State of a block.
@@ -101,10 +103,11 @@ pub struct WorkerView {
     pub ended: bool,
 }
 
+/// A journal that is followed.
 #[derive(Debug)]
-struct JournalFile {
+struct Followed {
+    stage: usize,
     task: String,
-    attempt: u32,
     offset: u64,
     ended: bool,
 }
@@ -119,7 +122,8 @@ pub struct Monitor {
     counts: Counts,
     failures: BTreeMap<u64, Failure>,
     workers: BTreeMap<String, WorkerView>,
-    files: HashMap<PathBuf, JournalFile>,
+    files: HashMap<PathBuf, Followed>,
+    stages: Vec<Range<u64>>,
     changed: Vec<u64>,
     read: u64,
     written: u64,
@@ -139,7 +143,8 @@ impl Monitor {
     /// # Errors
     /// `run-damaged`, `read-failed` and the like.
     pub fn open(folder: &RunFolder) -> Result<Monitor> {
-        let blocks = folder.plan()?.grid.len();
+        let plan = folder.plan()?;
+        let blocks = plan.blocks();
         let mut monitor = Monitor {
             folder: folder.clone(),
             attempt: 0,
@@ -149,6 +154,7 @@ impl Monitor {
             failures: BTreeMap::new(),
             workers: BTreeMap::new(),
             files: HashMap::new(),
+            stages: plan.stages.iter().map(Stage::blocks).collect(),
             changed: Vec::new(),
             read: 0,
             written: 0,
@@ -199,8 +205,8 @@ impl Monitor {
                 }
             }
         }
-        for (path, file) in self.journals()? {
-            if file.attempt >= attempt {
+        for (_, JournalFile { path, attempt: earlier, .. }) in self.journals()? {
+            if earlier >= attempt {
                 continue;
             }
             let bytes = std::fs::read(&path).map_err(|error| Error::read(&path, &error))?;
@@ -233,15 +239,16 @@ impl Monitor {
             self.begin_attempt(latest)?;
             self.changed.extend(0..self.blocks);
         }
-        for (path, file) in self.journals()? {
-            if file.attempt == self.attempt {
+        for (stage, JournalFile { attempt, path, task }) in self.journals()? {
+            if attempt == self.attempt {
+                let file = Followed { stage, task, offset: 0, ended: false };
                 self.files.entry(path).or_insert(file);
             }
         }
         let mut files = std::mem::take(&mut self.files);
         // The driver's journal comes last: it tells of what became of other journals' workers.
         let mut files_in_order: Vec<_> = files.iter_mut().filter(|(_, file)| !file.ended).collect();
-        files_in_order.sort_by_key(|(_, file)| file.task == DRIVER);
+        files_in_order.sort_by_key(|(_, file)| (file.stage, file.task == DRIVER));
         let result = files_in_order.into_iter().try_for_each(|(path, file)| {
             let length = path.metadata().map_err(|error| Error::read(path, &error))?.len();
             if length <= file.offset {
@@ -273,31 +280,22 @@ impl Monitor {
         result
     }
 
-    fn journals(&self) -> Result<Vec<(PathBuf, JournalFile)>> {
-        let folder = self.folder.file("stages/0");
-        let entries = folder.read_dir().map_err(|error| Error::read(&folder, &error))?;
-        Ok(entries
-            .flatten()
-            .filter_map(|entry| {
-                let name = entry.file_name().into_string().ok()?;
-                let (task, attempt) = name.strip_suffix(".jsonl")?.rsplit_once('.')?;
-                let file = JournalFile {
-                    task: task.to_owned(),
-                    attempt: attempt.parse().ok()?,
-                    offset: 0,
-                    ended: false,
-                };
-                Some((entry.path(), file))
-            })
-            .collect())
+    /// The journals of all stages, each with its stage.
+    fn journals(&self) -> Result<Vec<(usize, JournalFile)>> {
+        let mut journals = Vec::new();
+        for stage in 0..self.stages.len() {
+            journals.extend(self.folder.journals(stage)?.into_iter().map(|file| (stage, file)));
+        }
+        Ok(journals)
     }
 
-    fn apply(&mut self, file: &mut JournalFile, worker: &mut WorkerView, event: Event) {
+    fn apply(&mut self, file: &mut Followed, worker: &mut WorkerView, event: Event) {
         let time = event.time();
         self.last_event = Some(self.last_event.map_or(time, |last| last.max(time)));
         match event {
             Event::Worker { process, .. } => {
-                (worker.process, worker.began) = (Some(process), time);
+                // A thread has one journal in each stage.
+                (worker.process, worker.began, worker.ended) = (Some(process), time, false);
             }
             Event::Start { block, .. } => {
                 (worker.block, worker.since) = (Some(block), time);
@@ -427,6 +425,20 @@ impl Monitor {
         self.counts
     }
 
+    /// Whether every block of a stage is done or skipped.
+    pub fn is_complete(&self, stage: usize) -> bool {
+        let states =
+            &self.states[self.stages[stage].start as usize..self.stages[stage].end as usize];
+        states.iter().all(|state| matches!(state, BlockState::Done | BlockState::Skipped))
+    }
+
+    /// The stage that is worked on, or was at last: the first that is not complete.
+    pub fn stage(&self) -> usize {
+        let stages = 0..self.stages.len();
+        let last = stages.end.saturating_sub(1);
+        stages.into_iter().find(|&stage| !self.is_complete(stage)).unwrap_or(last)
+    }
+
     /// State of every block.
     pub fn states(&self) -> &[BlockState] {
         &self.states
@@ -468,10 +480,10 @@ impl Monitor {
     /// `read-failed` and the like.
     pub fn tries(&self, block: u64) -> Result<Vec<Try>> {
         let mut tries = Vec::new();
-        let mut journals = self.journals()?;
-        journals.sort_by_key(|(_, file)| (file.attempt, file.task.clone()));
-        for (path, file) in journals {
-            let bytes = std::fs::read(&path).map_err(|error| Error::read(&path, &error))?;
+        let stage = self.stages.iter().position(|blocks| blocks.contains(&block));
+        for file in self.folder.journals(stage.unwrap_or(0))? {
+            let bytes =
+                std::fs::read(&file.path).map_err(|error| Error::read(&file.path, &error))?;
             let mut begun = None;
             let made = |state, started, duration_s, error| Try {
                 attempt: file.attempt,
@@ -543,12 +555,12 @@ mod tests {
             let sum = |c: Counts| c.pending + c.running + c.done + c.skipped + c.failed;
             for (task, text) in text.iter().enumerate() {
                 let cut = cut.min(text.len());
-                std::fs::write(folder.journal(&task.to_string(), 1), &text[..cut]).unwrap();
+                std::fs::write(folder.journal(0, &task.to_string(), 1), &text[..cut]).unwrap();
             }
             let mut monitor = Monitor::open(&folder).unwrap();
             prop_assert_eq!(sum(monitor.counts()), 6);
             for (task, text) in text.iter().enumerate() {
-                std::fs::write(folder.journal(&task.to_string(), 1), text).unwrap();
+                std::fs::write(folder.journal(0, &task.to_string(), 1), text).unwrap();
             }
             monitor.poll().unwrap();
             prop_assert_eq!(sum(monitor.counts()), 6);
@@ -567,7 +579,7 @@ mod tests {
             line(&Event::Failed { block: 1, time, seconds: 0.0, error, again })
         };
         let write = |task: &str, text: String| {
-            std::fs::write(folder.journal(task, 1), text).unwrap();
+            std::fs::write(folder.journal(0, task, 1), text).unwrap();
         };
         let state = || Monitor::open(&folder).unwrap().states()[1];
         write("0", start(1.0));
@@ -599,10 +611,10 @@ mod tests {
             text += &serde_json::to_string(&event(4, block)).unwrap();
             text.push('\n');
         }
-        std::fs::write(folder.journal("0", 1), &text).unwrap();
+        std::fs::write(folder.journal(0, "0", 1), &text).unwrap();
         assert!(Monitor::open(&folder).unwrap().reason_to_stop().is_some());
         let ten: String = text.lines().take(10).map(|line| format!("{line}\n")).collect();
-        std::fs::write(folder.journal("0", 1), ten).unwrap();
+        std::fs::write(folder.journal(0, "0", 1), ten).unwrap();
         assert!(Monitor::open(&folder).unwrap().reason_to_stop().is_none());
     }
 }

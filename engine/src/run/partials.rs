@@ -5,10 +5,12 @@
 //! (8, 8 and 4 bytes), then the bytes.
 
 use super::folder::RunFolder;
-use crate::error::{Error, Result};
-use std::collections::HashMap;
+use crate::error::{Error, Kind, Result};
+use crate::plan::Stage;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const HEADER: usize = 20;
@@ -61,6 +63,99 @@ impl PartialWriter {
     }
 }
 
+/// The partial results of a stage: where they are, by block. They are read one at a time, since all of
+/// them may be more than memory holds.
+#[derive(Debug)]
+pub struct Partials {
+    files: Vec<(PathBuf, File)>,
+    places: BTreeMap<u64, Place>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    file: u32,
+    at: u64,
+    len: u64,
+    crc: u32,
+}
+
+impl Partials {
+    /// Finds those of a stage. A block that was tried again has several, of which the last counts.
+    ///
+    /// # Errors
+    /// `read-failed` and the like.
+    pub fn of(folder: &RunFolder, number: usize, stage: &Stage) -> Result<Partials> {
+        let mut partials = Partials { files: Vec::new(), places: BTreeMap::new() };
+        for journal in folder.journals(number)? {
+            let path = beside(&journal.path);
+            match File::open(&path) {
+                Ok(file) => {
+                    partials.add(file, &path, stage).map_err(|error| Error::read(&path, &error))?
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::read(&path, &error)),
+            }
+        }
+        Ok(partials)
+    }
+
+    fn add(&mut self, file: File, path: &Path, stage: &Stage) -> std::io::Result<()> {
+        let end = file.metadata()?.len();
+        let mut reader = BufReader::new(&file);
+        let (mut at, mut header) = (0, [0; HEADER]);
+        while at + HEADER as u64 <= end {
+            reader.read_exact(&mut header)?;
+            let (block, len, crc) = fields(&header);
+            at += HEADER as u64;
+            if at + len > end {
+                break;
+            }
+            if stage.blocks().contains(&block) {
+                let place = Place { file: self.files.len() as u32, at, len, crc };
+                self.places.insert(block - stage.first_block, place);
+            }
+            reader.seek_relative(len as i64)?;
+            at += len;
+        }
+        self.files.push((path.to_owned(), file));
+        Ok(())
+    }
+
+    /// The blocks that have one, by their numbers in the stage, in order.
+    pub fn blocks(&self) -> impl Iterator<Item = u64> + '_ {
+        self.places.keys().copied()
+    }
+
+    /// Whether a block has one, by its number in the stage.
+    pub fn has(&self, block: u64) -> bool {
+        self.places.contains_key(&block)
+    }
+
+    /// The partial result of a block, by its number in the stage; none for one that was skipped.
+    ///
+    /// # Errors
+    /// `run-damaged` if it is not what was written; `read-failed` and the like.
+    pub fn get(&self, block: u64) -> Result<Option<Vec<u8>>> {
+        let Some(place) = self.places.get(&block) else { return Ok(None) };
+        let (path, file) = &self.files[place.file as usize];
+        let mut bytes = vec![0; place.len as usize];
+        file.read_exact_at(&mut bytes, place.at).map_err(|error| Error::read(path, &error))?;
+        if crc32fast::hash(&bytes) != place.crc {
+            return Err(Error::new(
+                Kind::RunDamaged,
+                format!("the partial result of block {block} in '{}' is damaged", path.display()),
+            )
+            .fix("Resume the run, which does that block again."));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// All of them, in the order of the blocks.
+    pub fn iter(&self) -> impl Iterator<Item = Result<Vec<u8>>> + '_ {
+        self.blocks().filter_map(|block| self.get(block).transpose())
+    }
+}
+
 /// Reads partial results while they are written: each look gives what is new.
 #[derive(Debug)]
 pub struct PartialReader {
@@ -81,8 +176,8 @@ impl PartialReader {
     /// `read-failed` and the like.
     pub fn poll(&mut self) -> Result<Vec<(u64, Vec<u8>)>> {
         let mut records = Vec::new();
-        for (_, journal) in self.folder.journals()? {
-            let path = beside(&journal);
+        for journal in self.folder.journals(0)? {
+            let path = beside(&journal.path);
             let from = self.read.entry(path.clone()).or_insert(0);
             let mut file = match File::open(&path) {
                 Ok(file) => file,
@@ -99,18 +194,23 @@ impl PartialReader {
     }
 }
 
+/// Block, length and checksum.
+fn fields(header: &[u8; HEADER]) -> (u64, u64, u32) {
+    let number = |range: std::ops::Range<usize>| {
+        header[range].iter().rev().fold(0, |value: u64, &byte| value << 8 | u64::from(byte))
+    };
+    (number(0..8), number(8..16), number(16..20) as u32)
+}
+
 /// Takes whole records from the start of `bytes`; returns how many bytes they took.
 fn parse(bytes: &[u8], records: &mut Vec<(u64, Vec<u8>)>) -> usize {
     let mut at = 0;
     while let Some((header, rest)) = bytes[at..].split_first_chunk::<HEADER>() {
-        let number = |range: std::ops::Range<usize>| {
-            header[range].iter().rev().fold(0, |value: u64, &byte| value << 8 | u64::from(byte))
-        };
-        let (block, len, crc) = (number(0..8), number(8..16) as usize, number(16..20));
-        match rest.get(..len) {
-            Some(record) if u64::from(crc32fast::hash(record)) == crc => {
+        let (block, len, crc) = fields(header);
+        match rest.get(..len as usize) {
+            Some(record) if crc32fast::hash(record) == crc => {
                 records.push((block, record.to_vec()));
-                at += HEADER + len;
+                at += HEADER + len as usize;
             }
             _ => break,
         }
@@ -126,7 +226,7 @@ mod tests {
     fn a_torn_record_waits_until_it_is_whole() {
         let root = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(root.path(), "count", "abcdef").unwrap();
-        let journal = folder.journal("0", 1);
+        let journal = folder.journal(0, "0", 1);
         std::fs::write(&journal, "").unwrap();
         let mut reader = PartialReader::new(&folder);
         assert_eq!(reader.poll().unwrap(), []);

@@ -176,7 +176,7 @@ pub fn pace(root: &Path, operation: &str, backend: Backend) -> Option<Pace> {
             && attempt.backend == backend
             && seconds > 0.0;
         let share = outcome.counts.done as f64 / outcome.counts.total.max(1) as f64;
-        let voxels = plan.grid.domain.voxels() as f64 * share;
+        let voxels = plan.voxels() as f64 * share;
         comparable.then(|| voxels / seconds / attempt.workers.max(1) as f64)
     };
     const LATEST: usize = 5;

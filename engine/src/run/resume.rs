@@ -2,10 +2,10 @@
 
 use super::cancel::CancelToken;
 use super::driver::{Lead, Outcome, RunState, lock_outputs, places, state_of};
-use super::folder::{ArrayRecord, Attempt, BlockSet, PathMap, Request, RunFolder};
+use super::folder::{ArrayRecord, Attempt, BlockSet, JournalFile, PathMap, Request, RunFolder};
 use super::journal::{Event, parse};
 use super::lock::LeadLock;
-use super::partials::PartialReader;
+use super::partials::Partials;
 use super::process::{ProcessId, boot_id};
 use super::setup::cluster_command;
 use super::setup::default_budget;
@@ -15,8 +15,10 @@ use super::worker::Job;
 use super::{Backend, Run, journal};
 use crate::config::slurm::SlurmDefaults;
 use crate::error::{Error, Kind, Result};
-use crate::plan::{Plan, TASKS_PER_WORKER, divide};
+use crate::op::written;
+use crate::plan::{Plan, Stage, TASKS_PER_WORKER, divide};
 use crate::source::Source;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -97,22 +99,20 @@ impl Resume {
         let todo = self.what_is_left(&job)?;
         let workers = self.workers.or(before.as_ref().map(|a| a.workers)).unwrap_or(1);
         let plan = &job.plan;
-        let mut groups: Vec<u64> = (0..plan.grid.len())
-            .filter(|&block| todo.contains(block))
-            .map(|block| plan.ownership.group_of(&plan.grid, block))
-            .collect();
-        groups.sort_unstable();
-        groups.dedup();
+        let tasks = workers.saturating_mul(self.tasks_per_worker.unwrap_or(TASKS_PER_WORKER));
+        let tasks = plan.stages.iter().flat_map(|stage| {
+            let left = stage.blocks().filter(|&block| todo.contains(block));
+            let mut groups: Vec<u64> = left.map(|block| plan.group_of(block)).collect();
+            groups.sort_unstable();
+            groups.dedup();
+            divide(groups.into_iter(), tasks, backend)
+        });
         let attempt = Attempt {
             number,
             backend,
             workers,
             budget: self.checked_budget(plan, workers, backend, before.as_ref(), slurm.as_ref())?,
-            tasks: divide(
-                groups.into_iter(),
-                workers.saturating_mul(self.tasks_per_worker.unwrap_or(TASKS_PER_WORKER)),
-                backend,
-            ),
+            tasks: tasks.filter(|task| !task.is_empty()).collect(),
             driver: ProcessId::current(),
             started: journal::now(),
             forced,
@@ -134,6 +134,7 @@ impl Resume {
             .fix(format!("Watch it: bp watch {}.", request.id)));
         }
         put_away_outcome(folder)?;
+        forget_merged(job.plan.stages.iter().map(|stage| stage.blocks()), &todo, folder)?;
         folder.write_bytes(&format!("attempts/{number}.todo"), todo.as_bytes())?;
         folder.write(&format!("attempts/{number}.json"), &attempt)?;
         let lead = Lead {
@@ -226,53 +227,84 @@ impl Resume {
 
     /// The blocks that no attempt did, or whose output is not there any more.
     fn what_is_left(&self, job: &Job) -> Result<BlockSet> {
-        let blocks = job.plan.grid.len();
+        let blocks = job.plan.blocks();
         let mut done: Vec<Option<Written>> = vec![None; blocks as usize];
+        for stage in 0..job.plan.stages.len() {
+            for JournalFile { attempt, path, .. } in job.folder.journals(stage)? {
+                let bytes = std::fs::read(&path).map_err(|error| Error::read(&path, &error))?;
+                let todo = job.folder.todo(attempt, blocks)?;
+                note_done(&bytes, &mut done, |block| {
+                    todo.as_ref().is_none_or(|todo| todo.contains(block))
+                });
+            }
+        }
         let asked = job.folder.todo(1, blocks)?;
-        for (attempt, path) in job.folder.journals()? {
-            let bytes = std::fs::read(&path).map_err(|error| Error::read(&path, &error))?;
-            let todo = job.folder.todo(attempt, blocks)?;
-            note_done(&bytes, &mut done, |block| {
-                todo.as_ref().is_none_or(|todo| todo.contains(block))
-            });
-        }
-        let mut given = BlockSet::empty(blocks);
-        if job.operation.gives_partials() {
-            for (block, _) in PartialReader::new(&job.folder).poll()? {
-                given.insert(block);
-            }
-        }
         let mut left = BlockSet::empty(blocks);
-        for block in 0..blocks {
-            if asked.as_ref().is_some_and(|asked| !asked.contains(block)) {
-                continue;
-            }
-            let sound = match done[block as usize] {
-                None => false,
-                Some(Written::Nothing) => true,
-                Some(Written::Something) => {
-                    let region = job.plan.grid.block(block)?.inner;
-                    let mut sound = true;
-                    for output in &job.outputs {
-                        sound &=
-                            output.verify(&region.in_trailing_axes(output.shape()), self.verify)?;
-                    }
-                    sound
-                }
+        let mut operation = job.operation.clone();
+        for (number, stage) in job.plan.stages.iter().enumerate() {
+            let partials = match operation.gives_partials() {
+                true => Some(Partials::of(&job.folder, number, stage)?),
+                false => None,
             };
-            let sound = sound && (!job.operation.gives_partials() || given.contains(block));
-            if !sound {
-                left.insert(block);
+            for block in stage.blocks() {
+                if asked.as_ref().is_some_and(|asked| !asked.contains(block)) {
+                    continue;
+                }
+                let sound = match done[block as usize] {
+                    None => false,
+                    Some(Written::Skipped) => true,
+                    Some(Written::Nothing) => self.has_partial(&partials, block, stage)?,
+                    Some(Written::Something) => {
+                        let region = job.plan.block(block)?.inner;
+                        let mut sound = self.has_partial(&partials, block, stage)?;
+                        for (_, output) in written(&*operation, &job.outputs) {
+                            let region = region.in_trailing_axes(output.shape());
+                            sound &= output.verify(&region, self.verify)?;
+                        }
+                        sound
+                    }
+                };
+                if !sound {
+                    left.insert(block);
+                }
+            }
+            match operation.next(None)? {
+                Some(next) => operation = next,
+                None => break,
             }
         }
         Ok(left)
     }
+
+    /// Whether a block that is said to be done has left its partial result, where it gives one.
+    fn has_partial(&self, partials: &Option<Partials>, block: u64, stage: &Stage) -> Result<bool> {
+        let Some(partials) = partials else { return Ok(true) };
+        let block = block - stage.first_block;
+        Ok(if self.verify { partials.get(block)?.is_some() } else { partials.has(block) })
+    }
+}
+
+/// The merges of stages that are not complete are made again.
+fn forget_merged(
+    stages: impl Iterator<Item = Range<u64>>,
+    todo: &BlockSet,
+    folder: &RunFolder,
+) -> Result<()> {
+    for (number, mut blocks) in stages.enumerate() {
+        let merged = folder.merged(number);
+        if merged.is_file() && blocks.any(|block| todo.contains(block)) {
+            std::fs::remove_file(&merged).map_err(|error| Error::write(&merged, &error))?;
+        }
+    }
+    Ok(())
 }
 
 /// What a block that is done has left on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Written {
-    /// Skipped, or all of it empty.
+    /// Nothing: it was skipped.
+    Skipped,
+    /// Nothing, since all of it is empty.
     Nothing,
     /// Something that can be looked for.
     Something,
@@ -305,7 +337,7 @@ fn note_done(bytes: &[u8], done: &mut [Option<Written>], in_attempt: impl Fn(u64
             }
             Event::Skipped { block, .. } => {
                 if let Some(slot) = done.get_mut(block as usize) {
-                    *slot = Some(Written::Nothing);
+                    *slot = Some(Written::Skipped);
                 }
             }
             _ => {}

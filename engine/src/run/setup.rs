@@ -220,14 +220,14 @@ impl Setup {
             ))
             .fix("Give start:end for each axis, with end <= extent."));
         }
-        let write_units: Vec<WriteUnit> =
-            self.outputs.iter().filter_map(|output| output.write_unit(shape.len())).collect();
+        let write_units: Vec<Option<WriteUnit>> =
+            self.outputs.iter().map(|output| output.write_unit(shape.len())).collect();
         let block_shape = match &self.block_shape {
             Some(block_shape) => block_shape.clone(),
             None => {
                 let item_size = inputs.iter().chain(&outputs).map(|array| array.dtype.size()).max();
                 let read = self.inputs.first().and_then(|input| input.chunks());
-                let unit = write_units.first().map(|unit| unit.shape.as_slice());
+                let unit = write_units.iter().flatten().next().map(|unit| unit.shape.as_slice());
                 auto_block_shape(&shape, item_size.unwrap_or(1), read.as_deref(), unit)
             }
         };
@@ -252,10 +252,10 @@ impl Setup {
             backend: self.options.backend,
             budget: self.options.memory()?,
         })?;
-        if let Some(bad) = self.block_ids.iter().flatten().find(|&&id| id >= plan.grid.len()) {
+        if let Some(bad) = self.block_ids.iter().flatten().find(|&&id| id >= plan.blocks()) {
             return Err(Error::argument(format!(
                 "block {bad} does not exist: the grid has {} blocks",
-                plan.grid.len()
+                plan.blocks()
             ))
             .fix("Block ids run from 0."));
         }
@@ -454,7 +454,7 @@ impl Prepared {
         let options = &setup.options;
         let on_cluster = options.backend == Backend::Slurm;
         let todo = setup.block_ids.as_ref().map(|ids| {
-            let mut todo = BlockSet::empty(plan.grid.len());
+            let mut todo = BlockSet::empty(plan.blocks());
             ids.iter().for_each(|&id| todo.insert(id));
             todo
         });
@@ -479,6 +479,7 @@ impl Prepared {
         if let Some(payload) = &setup.payload {
             folder.write_bytes(PAYLOAD, payload)?;
         }
+        folder.make_stages(plan.stages.len())?;
         folder.write("plan.json", &plan)?;
         folder.write("run.json", &request)?;
         if let Some(todo) = &todo {

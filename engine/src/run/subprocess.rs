@@ -22,10 +22,11 @@ const GRACE: Duration = Duration::from_millis(900);
 /// How long a worker that took too long may take to end by itself.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// Worker processes of one attempt.
+/// Worker processes of one stage of an attempt.
 pub struct Pool {
     command: Vec<OsString>,
     folder: RunFolder,
+    stage: usize,
     attempt: u32,
     retries: u32,
     task_timeout: Option<Duration>,
@@ -66,7 +67,7 @@ impl Running {
 }
 
 impl Pool {
-    /// Prepares the workers of an attempt; [`Pool::step`] starts them. `program` is the `bp` program.
+    /// Prepares the workers of a stage; [`Pool::step`] starts them. `program` is the `bp` program.
     ///
     /// # Errors
     /// `not-found` if there is no `bp` program; `unsupported-format` if the run needs a language that
@@ -74,22 +75,24 @@ impl Pool {
     pub fn new(
         folder: &RunFolder,
         request: &Request,
+        stage: usize,
+        tasks: impl Iterator<Item = usize>,
         attempt: &Attempt,
         program: Option<PathBuf>,
         task_timeout: Option<Duration>,
     ) -> Result<Self> {
         let command = worker_command(request.language.as_deref(), &request.operation, program)?;
-        let tasks = (0..attempt.tasks.len()).filter(|&task| !attempt.tasks[task].is_empty());
         Ok(Pool {
             command,
             folder: folder.clone(),
+            stage,
             attempt: attempt.number,
             retries: request.retries,
             task_timeout,
             waiting: tasks.map(|task| Launch { task, launch: 0, fruitless: 0 }).collect(),
             running: Vec::new(),
             slots: attempt.workers as usize,
-            losses: Losses::of(folder, attempt.number, request.retries),
+            losses: Losses::of(folder, stage, attempt.number, request.retries),
             cancelled: None,
         })
     }
@@ -180,7 +183,7 @@ impl Pool {
             (_, _, code) => format!("ended with status {}", code.unwrap_or(-1)),
         };
         let tail = tail(&self.folder.log(&name, self.attempt, "err"), 2000);
-        let in_hand = in_hand(&self.folder.journal(&name, self.attempt));
+        let in_hand = in_hand(&self.folder.journal(self.stage, &name, self.attempt));
         let fruitless = if in_hand.is_some() { 0 } else { launch.fruitless + 1 };
         if fruitless > self.retries {
             return Err(Error::new(

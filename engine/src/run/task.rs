@@ -9,6 +9,7 @@ use super::process::MemoryGauge;
 use super::subprocess::task_name;
 use super::worker::{Job, Orders, commit_in_background, work};
 use crate::error::{Error, Result, RetryClass};
+use crate::plan::Plan;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Mutex;
@@ -30,30 +31,35 @@ pub fn work_as_process(
 ) -> Result<()> {
     let cancel = CancelToken::new();
     let folder = RunFolder::open(folder)?;
-    let plan = folder.attempt(attempt)?;
+    let (run, plan) = (folder.plan()?, folder.attempt(attempt)?);
+    let groups = plan.tasks.get(task).ok_or_else(|| {
+        Error::argument(format!("attempt {attempt} has {} tasks, not {task}", plan.tasks.len()))
+    })?;
+    let stage = run.stage_of_task(groups);
     let (launch, journal) = match launch {
         Some(launch) => {
             stop_with_parent(cancel.clone());
-            (launch, Journal::create(&folder.journal(&task_name(task, launch), attempt))?)
+            (launch, Journal::create(&folder.journal(stage, &task_name(task, launch), attempt))?)
         }
         None => {
             if is_over(&folder, attempt) {
                 return Ok(());
             }
             stop_when_over(folder.clone(), attempt, cancel.clone());
-            next_launch(&folder, task, attempt)?
+            next_launch(&folder, stage, task, attempt)?
         }
     };
     let name = task_name(task, launch);
     if plan.backend == Backend::Slurm {
         adopt_logs(&folder, &name, attempt);
     }
-    let job = match Job::open(folder.clone(), &plan.paths) {
+    let opened = Job::open(folder.clone(), &plan.paths).and_then(|job| job.in_stage(stage));
+    let job = match opened {
         Ok(job) => job,
         // It would fail the same way again: the task's first block is said to fail of it, and the
         // others are left for a resume.
         Err(error) if error.kind.retry_class() == RetryClass::Deterministic => {
-            return note_refusal(&folder, &plan, task, launch, journal, error);
+            return note_refusal(&folder, &run, &plan, task, launch, journal, error);
         }
         Err(error) => return Err(error),
     };
@@ -63,12 +69,9 @@ pub fn work_as_process(
         .filter_map(|output| output.storage())
         .map(|storage| OutputLock::join(&storage))
         .collect::<Result<Vec<_>>>()?;
-    let groups = plan.tasks.get(task).ok_or_else(|| {
-        Error::argument(format!("attempt {attempt} has {} tasks, not {task}", plan.tasks.len()))
-    })?;
-    let blocks = job.plan.grid.len();
+    let blocks = job.plan.blocks();
     let todo = job.folder.todo(attempt, blocks)?;
-    let dealt_with = dealt_with(&job.folder, task, attempt, launch, blocks)?;
+    let dealt_with = dealt_with(&job.folder, stage, task, attempt, launch, blocks)?;
     let journals = [Mutex::new(journal)];
     job.set_held_memory();
     let finished = CancelToken::new();
@@ -83,8 +86,7 @@ pub fn work_as_process(
         // The leader, on another machine, cannot flush what this one holds back.
         commit_at_end: plan.backend == Backend::Slurm,
     };
-    let blocks =
-        groups.iter().flat_map(|group| job.plan.ownership.blocks_of(&job.plan.grid, group));
+    let blocks = groups.iter().flat_map(|group| job.plan.blocks_of(group));
     let result = std::thread::scope(|scope| {
         let committer = scope.spawn(|| commit_in_background(&job, &journals, &finished));
         let result = work(&job, blocks, &orders, &journals[0]);
@@ -98,9 +100,14 @@ pub fn work_as_process(
 }
 
 /// Claims the first launch of a task that nobody has: the scheduler may start a task again by itself.
-fn next_launch(folder: &RunFolder, task: usize, attempt: u32) -> Result<(u32, Journal)> {
+fn next_launch(
+    folder: &RunFolder,
+    stage: usize,
+    task: usize,
+    attempt: u32,
+) -> Result<(u32, Journal)> {
     for launch in 0.. {
-        let path = folder.journal(&task_name(task, launch), attempt);
+        let path = folder.journal(stage, &task_name(task, launch), attempt);
         if path.exists() {
             continue;
         }
@@ -130,17 +137,17 @@ fn adopt_logs(folder: &RunFolder, name: &str, attempt: u32) {
 
 fn note_refusal(
     folder: &RunFolder,
+    plan: &Plan,
     attempt: &Attempt,
     task: usize,
     launch: u32,
     mut journal: Journal,
     error: Error,
 ) -> Result<()> {
-    let plan = folder.plan()?;
-    let todo = folder.todo(attempt.number, plan.grid.len())?;
-    let dealt_with = dealt_with(folder, task, attempt.number, launch, plan.grid.len())?;
-    let groups = attempt.tasks.get(task).into_iter().flat_map(|task| task.iter());
-    let mut blocks = groups.flat_map(|group| plan.ownership.blocks_of(&plan.grid, group));
+    let stage = plan.stage_of_task(&attempt.tasks[task]);
+    let todo = folder.todo(attempt.number, plan.blocks())?;
+    let dealt_with = dealt_with(folder, stage, task, attempt.number, launch, plan.blocks())?;
+    let mut blocks = attempt.tasks[task].iter().flat_map(|group| plan.blocks_of(group));
     let open = |block: &u64| {
         todo.as_ref().is_none_or(|todo| todo.contains(*block)) && !dealt_with.contains(*block)
     };
@@ -180,6 +187,7 @@ fn is_over(folder: &RunFolder, attempt: u32) -> bool {
 /// The blocks that earlier launches of a task ended, or that were given up for killing workers.
 fn dealt_with(
     folder: &RunFolder,
+    stage: usize,
     task: usize,
     attempt: u32,
     launch: u32,
@@ -188,7 +196,7 @@ fn dealt_with(
     let mut set = BlockSet::empty(blocks);
     let earlier = (0..launch).map(|launch| task_name(task, launch)).chain([DRIVER.to_owned()]);
     for name in earlier {
-        let Ok(bytes) = std::fs::read(folder.journal(&name, attempt)) else { continue };
+        let Ok(bytes) = std::fs::read(folder.journal(stage, &name, attempt)) else { continue };
         for event in parse(&bytes).0 {
             if let Event::Done { block, .. }
             | Event::Skipped { block, .. }

@@ -6,30 +6,33 @@ use super::journal::Journal;
 use super::process::MemoryGauge;
 use super::worker::{Job, Orders, commit_in_background, work};
 use crate::error::{Error, Result};
+use crate::plan::Task;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Works on an attempt with as many threads as it has workers. Returns when all have ended.
+/// Works on a stage of an attempt with as many threads as it has workers. Returns when all have ended.
 ///
 /// # Errors
 /// The first thread's whose journal could not be written, or the last flush's.
 pub fn run(
     job: &Job,
+    stage: usize,
     attempt: &Attempt,
     todo: Option<&BlockSet>,
     cancel: &CancelToken,
 ) -> Result<()> {
-    let groups: u64 = attempt.tasks.iter().map(|task| task.len()).sum();
+    let tasks = attempt.tasks.iter().filter(|task| job.plan.stage_of_task(task) == stage);
+    let groups: u64 = tasks.clone().map(Task::len).sum();
     let workers = attempt.workers.min(groups).max(1);
     let journals = (0..workers)
         .map(|worker| {
-            let path = job.folder.journal(&worker.to_string(), attempt.number);
+            let path = job.folder.journal(stage, &worker.to_string(), attempt.number);
             Journal::create(&path).map(Mutex::new)
         })
         .collect::<Result<Vec<_>>>()?;
     let memory = &MemoryGauge::from_now();
     job.set_held_memory();
-    let next = SharedGroups::new(attempt);
+    let next = SharedGroups::new(tasks);
     let finished = CancelToken::new();
     std::thread::scope(|scope| {
         let committer = scope.spawn(|| commit_in_background(job, &journals, &finished));
@@ -41,13 +44,12 @@ pub fn run(
                 let log = job.folder.log(&worker.to_string(), attempt.number, "err");
                 scope.spawn(move || {
                     let blocks = std::iter::from_fn(|| next.take())
-                        .flat_map(|group| job.plan.ownership.blocks_of(&job.plan.grid, group));
+                        .flat_map(|group| job.plan.blocks_of(group));
                     let clean = attempt.number > 1;
                     let upcoming = |block| {
-                        let (grid, ownership) = (&job.plan.grid, &job.plan.ownership);
-                        let group = ownership.blocks_of(grid, ownership.group_of(grid, block));
+                        let group = job.plan.blocks_of(job.plan.group_of(block));
                         let of_group = group.into_iter().skip_while(|&id| id != block).nth(1);
-                        let of_next = || ownership.blocks_of(grid, next.peek()?).first().copied();
+                        let of_next = || job.plan.blocks_of(next.peek()?).first().copied();
                         let follows = of_group.or_else(of_next)?;
                         todo.is_none_or(|todo| todo.contains(follows)).then_some(follows)
                     };
@@ -80,7 +82,7 @@ fn join(thread: std::thread::ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
     thread.join().unwrap_or_else(|_| Err(Error::internal("a worker thread panicked")))
 }
 
-/// The groups of an attempt, handed out in order to whoever asks.
+/// The groups of tasks, handed out in order to whoever asks.
 struct SharedGroups {
     ranges: Vec<[u64; 2]>,
     starts: Vec<usize>,
@@ -88,9 +90,8 @@ struct SharedGroups {
 }
 
 impl SharedGroups {
-    fn new(attempt: &Attempt) -> Self {
-        let ranges: Vec<[u64; 2]> =
-            attempt.tasks.iter().flat_map(|task| task.groups.iter().copied()).collect();
+    fn new<'a>(tasks: impl Iterator<Item = &'a Task>) -> Self {
+        let ranges: Vec<[u64; 2]> = tasks.flat_map(|task| task.groups.iter().copied()).collect();
         let mut starts = Vec::with_capacity(ranges.len());
         let mut total = 0;
         for [start, end] in &ranges {

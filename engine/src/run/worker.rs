@@ -8,7 +8,7 @@ use super::process::MemoryGauge;
 use crate::array::Cast;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, RetryClass};
-use crate::op::{BlockIo, Operation, Product};
+use crate::op::{BlockIo, Operation, Product, pass, written};
 use crate::plan::Plan;
 use crate::source::{Sink, Source};
 use std::fs::File;
@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A run with its arrays open.
+#[derive(Clone)]
 pub struct Job {
     /// Where it is kept.
     pub folder: RunFolder,
@@ -27,7 +28,7 @@ pub struct Job {
     pub request: Request,
     /// How it is done.
     pub plan: Plan,
-    /// The operation.
+    /// What this pass does to blocks.
     pub operation: Arc<dyn Operation>,
     /// Inputs.
     pub inputs: Vec<Arc<dyn Source>>,
@@ -69,6 +70,15 @@ impl Job {
         };
         let operation = request.operation.build(&folder, &inputs, paths)?;
         Ok(Job { folder, request, plan, operation, inputs, outputs, mask })
+    }
+
+    /// The job in another of its passes, after those before it are complete.
+    ///
+    /// # Errors
+    /// As [`pass`].
+    pub fn in_stage(&self, stage: usize) -> Result<Job> {
+        let operation = pass(self.operation.clone(), stage, &self.folder)?;
+        Ok(Job { operation, ..self.clone() })
     }
 
     /// Lets the inputs hold what the plan allows for between blocks.
@@ -125,7 +135,7 @@ pub fn run_block(
     cancel: &CancelToken,
 ) -> Result<BlockResult> {
     let work = || -> Result<BlockResult> {
-        let block = job.plan.grid.block(id)?;
+        let block = job.plan.block(id)?;
         let mask = match &job.mask {
             None => None,
             Some(mask) => {
@@ -138,11 +148,11 @@ pub fn run_block(
             }
         };
         if clean {
-            for output in &job.outputs {
+            for (_, output) in written(&*job.operation, &job.outputs) {
                 output.discard_leftovers(&block.inner.in_trailing_axes(output.shape()))?;
             }
         }
-        let upcoming = upcoming.map(|id| job.plan.grid.block(id)).transpose()?;
+        let upcoming = upcoming.map(|id| job.plan.block(id)).transpose()?;
         let io = BlockIo {
             block: &block,
             upcoming: upcoming.as_ref(),
@@ -201,7 +211,7 @@ impl Orders<'_> {
     }
 
     fn tell(&self, job: &Job, block: u64, error: &Error, again: bool) {
-        let region = job.plan.grid.block(block).map(|block| block.inner.to_string());
+        let region = job.plan.block(block).map(|block| block.inner.to_string());
         let traceback = error.traceback.as_deref().map(|it| format!("\n{}", it.trim_end()));
         let line = format!(
             "{} block {block} [{}] failed, {}: {}: {}{}\n",

@@ -107,13 +107,15 @@ impl Efficiency {
         let format =
             "--format=JobID,State,ReqMem,MaxRSS,AllocCPUS,TotalCPU,ElapsedRaw,TimelimitRaw";
         let mut rows = parse_rows(&call("sacct", &["-n", "-P", format, "-j", &ids.join(",")])?);
+        let (plan, of) = (folder.plan()?, folder.attempt(attempt)?);
         let mut is_complete = true;
         for submission in submissions {
             for &task in &submission.tasks {
                 match rows.get_mut(&submission.id_of(task)) {
                     Some(row) => {
                         is_complete &= row.is_final;
-                        row.memory = row.memory.max(peak_memory(folder, task, attempt)?);
+                        let stage = of.tasks.get(task).map_or(0, |task| plan.stage_of_task(task));
+                        row.memory = row.memory.max(peak_memory(folder, stage, task, attempt)?);
                     }
                     None => is_complete &= ended_long_ago(folder),
                 }
@@ -225,10 +227,10 @@ fn cpu_seconds(text: &str) -> f64 {
 
 /// The peak memory that the workers of a task note when they end. Slurm looks only now and then, and
 /// not at all at tasks of less than a second.
-fn peak_memory(folder: &RunFolder, task: usize, attempt: u32) -> Result<Option<u64>> {
+fn peak_memory(folder: &RunFolder, stage: usize, task: usize, attempt: u32) -> Result<Option<u64>> {
     let mut peak = None;
     for launch in 0.. {
-        let path = folder.journal(&crate::run::subprocess::task_name(task, launch), attempt);
+        let path = folder.journal(stage, &crate::run::subprocess::task_name(task, launch), attempt);
         let Ok(bytes) = std::fs::read(&path) else { break };
         let ends = parse(&bytes).0.filter_map(|event| match event {
             Event::End { peak_memory, .. } => peak_memory,

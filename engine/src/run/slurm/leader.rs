@@ -19,7 +19,7 @@ use crate::run::subprocess::{launch_of, tail, task_name};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long a task that neither queue nor accounting knows is waited for: accounting lags.
@@ -93,10 +93,11 @@ pub struct Schedule {
 /// The file of the [`Schedule`] in the run's folder.
 pub const SCHEDULE: &str = "scheduler.json";
 
-/// The leader of an attempt.
+/// The leader of a stage of an attempt.
 pub struct Leader {
     folder: RunFolder,
     plan: Plan,
+    stage: usize,
     attempt: Attempt,
     todo: Option<BlockSet>,
     settings: SlurmSettings,
@@ -124,7 +125,7 @@ impl Task {
 }
 
 impl Leader {
-    /// Takes the lead of an attempt, whose tasks may have been submitted by another process.
+    /// Takes the lead of a stage of an attempt, whose tasks may have been submitted by another process.
     ///
     /// # Errors
     /// `run-damaged`, `scheduler-failed`.
@@ -132,18 +133,24 @@ impl Leader {
         folder: &RunFolder,
         request: &Request,
         plan: Plan,
+        stage: usize,
         attempt: Attempt,
     ) -> Result<Leader> {
         let settings = attempt.slurm.clone().unwrap_or_default();
         let jobs = Jobs::of(folder)?;
         let name = name_of(request);
-        let adopted = !jobs.of_attempt(attempt.number).is_empty();
+        let is_of_stage =
+            |task: &crate::plan::Task| !task.is_empty() && plan.stage_of_task(task) == stage;
+        let submitted = jobs.submissions.iter().filter(|one| one.attempt == attempt.number);
+        let submitted =
+            submitted.flat_map(|one| &one.tasks).filter_map(|&task| attempt.tasks.get(task));
+        let adopted = submitted.into_iter().any(is_of_stage);
         if attempt.number > 1 || attempt.driver != ProcessId::current() {
             // A controller that does not answer now knows of such jobs in the rarest of cases.
             let _ = cancel_others(&name, &jobs.of_attempt(attempt.number));
         }
         let new_task = |task: &crate::plan::Task| Task {
-            phase: if task.is_empty() { Phase::Ended } else { Phase::Waiting },
+            phase: if is_of_stage(task) { Phase::Waiting } else { Phase::Ended },
             launch: None,
             spent: None,
             fruitless: 0,
@@ -154,11 +161,12 @@ impl Leader {
         if adopted {
             take_over(&mut tasks, &jobs, attempt.number, &settings, &Monitor::open(folder)?);
         }
-        let todo = folder.todo(attempt.number, plan.grid.len())?;
+        let todo = folder.todo(attempt.number, plan.blocks())?;
         Ok(Leader {
-            losses: Losses::of(folder, attempt.number, request.retries),
+            losses: Losses::of(folder, stage, attempt.number, request.retries),
             folder: folder.clone(),
             plan,
+            stage,
             todo,
             settings,
             command: attempt.command.iter().map(OsString::from).collect(),
@@ -282,19 +290,21 @@ impl Leader {
         restarted.into_iter().try_for_each(|(task, launch)| self.note_restart(task, launch))
     }
 
+    fn journal(&self, task: usize, launch: u32) -> PathBuf {
+        self.folder.journal(self.stage, &task_name(task, launch), self.attempt.number)
+    }
+
     /// A block of a task that is to be done and has not ended.
     fn open_block(&self, task: usize, monitor: &Monitor, except: Option<u64>) -> Option<u64> {
         let groups = self.attempt.tasks.get(task)?.iter();
-        groups.flat_map(|group| self.plan.ownership.blocks_of(&self.plan.grid, group)).find(
-            |&block| {
-                let ended = matches!(
-                    monitor.states().get(block as usize),
-                    Some(BlockState::Done | BlockState::Skipped | BlockState::Failed)
-                );
-                let wanted = self.todo.as_ref().is_none_or(|todo| todo.contains(block));
-                wanted && !ended && Some(block) != except
-            },
-        )
+        groups.flat_map(|group| self.plan.blocks_of(group)).find(|&block| {
+            let ended = matches!(
+                monitor.states().get(block as usize),
+                Some(BlockState::Done | BlockState::Skipped | BlockState::Failed)
+            );
+            let wanted = self.todo.as_ref().is_none_or(|todo| todo.contains(block));
+            wanted && !ended && Some(block) != except
+        })
     }
 
     /// Slurm has started a task again by itself: after its node failed, or for a job that was more
@@ -302,7 +312,7 @@ impl Leader {
     fn note_restart(&mut self, number: usize, launch: u32) -> Result<()> {
         let Phase::Submitted { id, .. } = self.tasks[number].phase else { return Ok(()) };
         self.tasks[number].spent = Some(launch);
-        let journal = self.folder.journal(&task_name(number, launch), self.attempt.number);
+        let journal = self.journal(number, launch);
         let Some((block, since)) = in_hand(&journal) else { return Ok(()) };
         let id = id_text(id);
         let arguments = ["-D", "-X", "-n", "-P", "--format=State,NodeList", "-j", &id];
@@ -445,9 +455,7 @@ impl Leader {
     /// A task has ended without having done its blocks.
     fn note_lost(&mut self, number: usize, row: &Ended, monitor: &Monitor) -> Result<()> {
         let Phase::Submitted { id, .. } = self.tasks[number].phase else { return Ok(()) };
-        let journal = self.tasks[number]
-            .live_launch()
-            .map(|launch| self.folder.journal(&task_name(number, launch), self.attempt.number));
+        let journal = self.tasks[number].live_launch().map(|launch| self.journal(number, launch));
         let held = journal.as_deref().and_then(in_hand);
         self.tasks[number].spent = self.tasks[number].launch;
         // Should Slurm mean to start it again by itself.
@@ -709,7 +717,9 @@ fn take_over(
         let memory = grown(&submission.mem, &settings.mem);
         let time = grown(&submission.time, &settings.time);
         for &number in &submission.tasks {
-            let Some(task) = tasks.get_mut(number) else { continue };
+            // Those of other stages are not to be led.
+            let waits = |task: &&mut Task| matches!(task.phase, Phase::Waiting);
+            let Some(task) = tasks.get_mut(number).filter(waits) else { continue };
             task.phase = Phase::Submitted { id: submission.id_of(number), gone: None };
             task.memory = memory.as_deref().and_then(|text| parse_memory(text).ok());
             task.time = time.as_deref().and_then(|text| parse_time(text).ok());
