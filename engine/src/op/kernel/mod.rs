@@ -2,6 +2,7 @@
 
 pub mod gaussian;
 pub mod interpolate;
+pub mod measure;
 pub mod resample;
 
 use crate::array::{Array, Scalar};

@@ -1,0 +1,51 @@
+//! Measurements: numbers and tables that sum up images, block by block.
+//!
+//! Each has a partial result that one block gives (`of_block`), that takes in those of other blocks
+//! (`merge`, called in ascending order of the blocks, so that sums of floats do not depend on who
+//! computed what) and that becomes the result (`finish`). Partial results hold no bare floats, so that
+//! they survive every encoding, and only vectors of integers where they are large.
+
+pub mod statistics;
+
+use crate::array::Array;
+use crate::error::{Error, Kind, Result};
+
+/// Values that are worked on at once: few enough to stay in the fastest cache, and for sums of 8-bit
+/// squares to fit in 32 bits.
+const CHUNK: usize = 4096;
+
+/// Calls `visit` with the values that count, a chunk at a time.
+fn for_each_chunk<T: Copy + Default>(
+    values: &[T],
+    mask: Option<&[bool]>,
+    mut visit: impl FnMut(&[T]),
+) {
+    let Some(mask) = mask else { return values.chunks(CHUNK).for_each(visit) };
+    let mut counted = vec![T::default(); CHUNK];
+    for (values, mask) in values.chunks(CHUNK).zip(mask.chunks(CHUNK)) {
+        let len = compress(values, mask, &mut counted);
+        visit(&counted[..len]);
+    }
+}
+
+/// Moves the values where the mask is set to the front of `to`, and gives their number.
+fn compress<T: Copy>(values: &[T], mask: &[bool], to: &mut [T]) -> usize {
+    let mut len = 0;
+    for (value, counts) in values.iter().zip(mask) {
+        to[len] = *value;
+        len += usize::from(*counts);
+    }
+    len
+}
+
+/// Checks that a mask has a value for each voxel of a block.
+fn check_mask(block: &Array, mask: Option<&[bool]>) -> Result<()> {
+    match mask {
+        Some(mask) if mask.len() as u64 != block.voxels() => Err(Error::new(
+            Kind::ShapeMismatch,
+            format!("a mask has {} voxels, its block has {}", mask.len(), block.voxels()),
+        )
+        .fix("Pass a mask of the shape of the image.")),
+        _ => Ok(()),
+    }
+}
