@@ -141,7 +141,7 @@ class Operation:
         result = self._output(output, sources, call)
         target = as_source(result)
         if call["resume_from"] is not None:
-            _resume(runner, call)
+            resume(runner, str(call["resume_from"]), call["num_workers"])
             return result
         mask = None if call["mask"] is None else as_source(call["mask"])
         block_shape, block_ids = call["block_shape"], call["block_ids"]
@@ -169,7 +169,7 @@ class Operation:
             [engine_array(target, writable=True)],
             None if mask is None else engine_array(mask, writable=False),
             {
-                **_settings(runner, call),
+                **settings(runner, call["num_workers"], call["memory"]),
                 "block_shape": None if block_shape is None else [int(one) for one in block_shape],
                 "block_ids": block_ids,
                 # Of a block that has changed its own input, a second attempt would change it again.
@@ -179,8 +179,7 @@ class Operation:
         )
         run = Run(native)
         if direct:
-            with stopped_by_interrupt(run):
-                _finish_direct(run)
+            run_directly(run)
             return result
         with stopped_by_interrupt(run), showing(run):
             finish(run, call["progress"])
@@ -282,25 +281,27 @@ class Operation:
         return open_source(output, mode="r+")
 
 
-def _resume(runner: Runner, call: Mapping[str, Any]) -> None:
-    run = Run(_native.find_run(str(call["resume_from"])))
-    slurm = runner._how(call["num_workers"])["slurm"]
-    run._resume(workers=call["num_workers"], backend=runner.job_type, slurm=slurm)
-    run.wait()
+def resume(runner: Runner, folder: str, num_workers: int) -> Run:
+    """Finish what is not done of a run."""
+    run = Run(_native.find_run(folder))
+    slurm = runner._how(num_workers)["slurm"]
+    run._resume(workers=num_workers, backend=runner.job_type, slurm=slurm)
+    return run.wait()
 
 
-def _settings(runner: Runner, call: Mapping[str, Any]) -> dict[str, Any]:
-    """How and where the run is done, as the engine takes it."""
-    how, memory = runner._how(call["num_workers"]), call["memory"]
+def settings(runner: Runner, num_workers: int, memory: int | str | None) -> dict[str, Any]:
+    """How and where a run is done, as the engine takes it."""
+    how = runner._how(num_workers)
     if memory is not None:
         how["budget"] = _native.parse_bytes(memory) if isinstance(memory, str) else memory
     return how
 
 
-def _finish_direct(run: Run) -> None:
+def run_directly(run: Run) -> None:
     """Without blocks, what went wrong is shown as it is."""
     try:
-        finish(run)
+        with stopped_by_interrupt(run):
+            finish(run)
     except RunnerError as error:
         outcome = run.outcome
         if not outcome or not outcome.get("error"):

@@ -115,8 +115,13 @@ class Run:
     def result(self) -> Any:
         """What the run computed.
 
-        The list of a function's values, in the order of the blocks or items; for a copy its output.
+        The list of a function's values, in the order of the blocks or items; the columns of a
+        measurement's table; of anything else its output.
         """
+        if not self._has_values and not self.request["outputs"]:
+            from bioimage_rs._measurement import table
+
+            return table(self)
         if not self._has_values:
             return self.output
         values = dict(self._new_values())

@@ -208,17 +208,11 @@ impl Array {
         py: Python<'py>,
         start: Vec<u64>,
         shape: Vec<u64>,
-    ) -> PyResult<Bound<'py, PyArray1<u8>>> {
+    ) -> PyResult<Bytes<'py>> {
         let region = Region { start, shape };
-        let mut block = py.detach(|| self.source.read(&region)).into_python(py)?;
+        let block = py.detach(|| self.source.read(&region)).into_python(py)?;
         note_traffic(block.byte_len(), 0);
-        let (bytes, len) = (block.bytes_mut().as_mut_ptr(), block.byte_len());
-        let owner = Bound::new(py, Voxels { _block: block })?.into_any();
-        // SAFETY: the bytes lie on the heap, where they stay when the block is moved into `owner`,
-        // which numpy keeps for as long as the array; nobody else looks at them.
-        Ok(unsafe {
-            PyArray1::borrow_from_array(&ArrayViewMut1::from_shape_ptr(len, bytes), owner)
-        })
+        lent(py, block)
     }
 
     /// Writes an array of the region's shape, in C order and native byte order.
@@ -240,6 +234,18 @@ impl Array {
         let ahead = Arc::new(ReadAhead::new(self.source.clone()).into_python(py)?);
         Ok(Array { ahead: Some(ahead.clone()), ..Array::of_source(ahead, self.kind) })
     }
+}
+
+/// The bytes of a block as numpy shows them.
+pub type Bytes<'py> = Bound<'py, PyArray1<u8>>;
+
+/// Lends the memory of a block to numpy.
+pub fn lent(py: Python<'_>, mut block: Block) -> PyResult<Bytes<'_>> {
+    let (bytes, len) = (block.bytes_mut().as_mut_ptr(), block.byte_len());
+    let owner = Bound::new(py, Voxels { _block: block })?.into_any();
+    // SAFETY: the bytes lie on the heap, where they stay when the block is moved into `owner`,
+    // which numpy keeps for as long as the array; nobody else looks at them.
+    Ok(unsafe { PyArray1::borrow_from_array(&ArrayViewMut1::from_shape_ptr(len, bytes), owner) })
 }
 
 fn kind_of(spec: &Spec) -> &'static str {

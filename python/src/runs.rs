@@ -1,9 +1,10 @@
 //! Runs: made, followed, cancelled and resumed from Python.
 
-use crate::arrays::Array;
+use crate::arrays::{Array, Bytes, lent};
 use crate::errors::{IntoPython, to_python};
 use crate::function::Function;
 use crate::language;
+use bioimage_engine::array::Array as Block;
 use bioimage_engine::config::Config;
 use bioimage_engine::config::slurm::SlurmDefaults;
 use bioimage_engine::dtype::DType;
@@ -113,6 +114,16 @@ impl Run {
         let summary = py.detach(|| registry::RunSummary::of(&self.view.folder)).into_python(py)?;
         serde_json::to_string(&summary)
             .map_err(|error| to_python(py, &Error::internal(error.to_string())))
+    }
+
+    /// What the run has measured: name, data type and bytes of each column.
+    fn table<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, &'static str, Bytes<'py>)>> {
+        let table = py.detach(|| self.view.folder.table()).into_python(py)?;
+        let column = |(name, values): (String, Block)| {
+            let dtype = values.dtype().name();
+            Ok((name, dtype, lent(py, values)?))
+        };
+        table.into_columns().into_iter().map(column).collect()
     }
 
     /// Waits at most so many seconds for the end of a run that this process leads; the outcome as

@@ -2,7 +2,7 @@
 
 use super::Host;
 use super::operate::Operate;
-use super::options::Shape;
+use super::options::{RunOptions, Shape};
 use crate::error::{Error, Kind, Result};
 use crate::grid::{Region, shape_text};
 use crate::op::ArrayShape;
@@ -17,8 +17,8 @@ use std::sync::Arc;
 pub struct Arrays {
     /// What the operation reads: the inputs, or what is made of them while they are read.
     pub inputs: Vec<Arc<dyn Source>>,
-    /// The output.
-    pub output: Output,
+    /// The output, where there is one.
+    pub output: Option<Output>,
     /// The mask.
     pub mask: Option<Arc<dyn Source>>,
     /// The region that is worked on, where that is not all.
@@ -33,17 +33,18 @@ impl Arrays {
     /// # Errors
     /// Those of the formats; `already-exists` for an output that is not what the request describes.
     pub fn open<P: Parameters>(request: &Operate<P>, host: &dyn Host) -> Result<Arrays> {
-        let open = |text: &str| match host.array(text) {
-            Some(array) => Ok(array),
-            None => locate(text)?.open(),
-        };
         let operation = &request.parameters;
-        let whole: Vec<Arc<dyn Source>> =
-            request.places.inputs.iter().map(|input| open(input)).collect::<Result<_>>()?;
+        let whole: Vec<Arc<dyn Source>> = request
+            .places
+            .inputs
+            .paths
+            .iter()
+            .map(|input| open(input, host))
+            .collect::<Result<_>>()?;
         let [first, ..] = &whole[..] else {
             return Err(Error::internal("a request without an input"));
         };
-        let mask = request.common.mask.as_deref().map(open).transpose()?;
+        let mask = request.common.mask.as_deref().map(|mask| open(mask, host)).transpose()?;
         let region = match &request.common.roi {
             Some(roi) => Some(roi.resolve(first.shape())?),
             None => None,
@@ -100,7 +101,30 @@ impl Arrays {
                 (Output::New { path, array, new: Box::new(new), overwrite }, note)
             }
         };
-        Ok(Arrays { inputs: read, output, mask, domain, note })
+        Ok(Arrays { inputs: read, output: Some(output), mask, domain, note })
+    }
+
+    /// Opens what a measurement reads.
+    ///
+    /// # Errors
+    /// Those of the formats; `shape-mismatch` for a region that does not lie inside.
+    pub fn to_measure(inputs: &[String], options: &RunOptions, host: &dyn Host) -> Result<Arrays> {
+        let inputs: Vec<Arc<dyn Source>> =
+            inputs.iter().map(|input| open(input, host)).collect::<Result<_>>()?;
+        let mask = options.mask.as_deref().map(|mask| open(mask, host)).transpose()?;
+        let domain = match (&options.roi, inputs.first()) {
+            (Some(roi), Some(first)) => Some(roi.resolve(first.shape())?),
+            _ => None,
+        };
+        let note = inputs.iter().map(|input| describe(&**input)).collect::<Vec<_>>().join("; ");
+        Ok(Arrays { inputs, output: None, mask, domain, note })
+    }
+}
+
+fn open(text: &str, host: &dyn Host) -> Result<Arc<dyn Source>> {
+    match host.array(text) {
+        Some(array) => Ok(array),
+        None => locate(text)?.open(),
     }
 }
 
@@ -172,7 +196,7 @@ fn check_existing<P: Parameters>(
             format!(
                 "the output '{}' exists with {difference} (from '{}' and the options)",
                 request.places.output,
-                request.places.inputs.join("', '"),
+                request.places.inputs.paths.join("', '"),
             ),
         )
         .fix("Give the output another name, or replace it with --overwrite.")),

@@ -1,7 +1,8 @@
 //! A request as code, in the languages of the front ends.
 
+use super::measure::Measure;
 use super::operate::Operate;
-use super::options::{BlockShape, RunOptions};
+use super::options::{BlockShape, RunOptions, push};
 use super::{Action, Command, Verb};
 use crate::op::parameters::Parameters;
 use crate::run::folder::Code;
@@ -12,7 +13,7 @@ impl<P: Parameters> Operate<P> {
     pub fn words(&self) -> Vec<String> {
         let (output, own) = split(given(&self.parameters));
         let mut words = vec![P::NAME.to_owned()];
-        words.extend(self.places.inputs.iter().cloned());
+        words.extend(self.places.inputs.paths.iter().cloned());
         words.push(self.places.output.clone());
         words.extend(own.iter().flat_map(Given::words));
         words.extend(self.new_array.words());
@@ -23,16 +24,7 @@ impl<P: Parameters> Operate<P> {
 
     /// The command in the languages of the front ends.
     pub fn code(&self) -> Code {
-        let bp = shell_words::join(self.words());
-        let silent = "bioimage_engine::command::Silent::default()";
-        Code {
-            python: match P::PYTHON {
-                Some(function) => format!("{function}({})", self.arguments().join(", ")),
-                None => format!("bp.command({})", quoted(&bp)),
-            },
-            rust: format!("bioimage_engine::command::execute({bp:?}, &mut {silent})?"),
-            bp,
-        }
+        in_all_languages::<P>(self.words(), self.arguments())
     }
 
     /// The arguments of the Python function.
@@ -41,7 +33,7 @@ impl<P: Parameters> Operate<P> {
         let (required, own): (Vec<_>, Vec<_>) = own.into_iter().partition(|one| one.required);
         let keyword = |one: &Given| format!("{}={}", one.name, python(&one.value));
         let mut arguments: Vec<String> =
-            self.places.inputs.iter().map(|input| quoted(input)).collect();
+            self.places.inputs.paths.iter().map(|input| quoted(input)).collect();
         arguments.extend(required.iter().map(|one| python(&one.value)));
         arguments.push(quoted(&self.places.output));
         arguments.extend(own.iter().map(keyword));
@@ -56,6 +48,44 @@ impl<P: Parameters> Operate<P> {
         arguments.extend(output.iter().map(keyword));
         arguments.extend(run_arguments(&self.common));
         arguments
+    }
+}
+
+impl<P: Parameters> Measure<P> {
+    /// As [`Operate::words`].
+    pub fn words(&self) -> Vec<String> {
+        let mut words = vec![P::NAME.to_owned()];
+        words.extend(self.inputs.paths.iter().cloned());
+        words.extend(given(&self.parameters).iter().flat_map(Given::words));
+        let table = self.table.as_ref().map(|path| path.display());
+        push(&mut words, "--table", table.as_ref());
+        words.extend(self.common.words());
+        words
+    }
+
+    /// As [`Operate::code`].
+    pub fn code(&self) -> Code {
+        let mut arguments: Vec<String> =
+            self.inputs.paths.iter().map(|input| quoted(input)).collect();
+        let (required, own): (Vec<_>, Vec<_>) =
+            given(&self.parameters).into_iter().partition(|one| one.required);
+        arguments.extend(required.iter().map(|one| python(&one.value)));
+        arguments.extend(own.iter().map(|one| format!("{}={}", one.name, python(&one.value))));
+        arguments.extend(run_arguments(&self.common));
+        in_all_languages::<P>(self.words(), arguments)
+    }
+}
+
+fn in_all_languages<P: Parameters>(words: Vec<String>, arguments: Vec<String>) -> Code {
+    let bp = shell_words::join(words);
+    let silent = "bioimage_engine::command::Silent::default()";
+    Code {
+        python: match P::PYTHON {
+            Some(function) => format!("{function}({})", arguments.join(", ")),
+            None => format!("bp.command({})", quoted(&bp)),
+        },
+        rust: format!("bioimage_engine::command::execute({bp:?}, &mut {silent})?"),
+        bp,
     }
 }
 
@@ -169,6 +199,7 @@ pub fn code_with_paths(code: &Code, inputs: &[Option<String>], output: Option<St
     let parsed = Command::parse(&code.bp).ok().map(|command| command.0);
     match parsed {
         Some(Action::Verb(Verb::Operation(verb))) => verb.with_paths(inputs, output).code(),
+        Some(Action::Verb(Verb::Measurement(verb))) => verb.with_paths(inputs).code(),
         _ => code.clone(),
     }
 }

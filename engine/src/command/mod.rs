@@ -12,6 +12,7 @@ mod doctor;
 mod follow;
 mod help;
 mod info;
+mod measure;
 mod new_array;
 mod operate;
 mod options;
@@ -126,6 +127,10 @@ struct Line {
 enum Verb {
     #[command(flatten)]
     Operation(operate::OperationVerb),
+    #[command(flatten)]
+    Measurement(measure::MeasurementVerb),
+    /// Show what a run has measured
+    Result(measure::ResultArgs),
     /// Describe an array: shape, data type, chunks, codec, axes, voxel size, size on disk
     Info(info::InfoArgs),
     /// List the runs on record; collect or remove old ones
@@ -212,6 +217,8 @@ impl Command {
         let Action::Verb(verb) = &self.0 else { return None };
         match verb {
             Verb::Operation(verb) => Some(&verb.common().output),
+            Verb::Measurement(verb) => Some(&verb.common().output),
+            Verb::Result(args) => Some(&args.output),
             Verb::Info(args) => Some(&args.output),
             Verb::Runs(args) => Some(&args.output),
             Verb::Status(args) | Verb::Watch(args) | Verb::Cancel(args) => Some(&args.output),
@@ -238,6 +245,8 @@ impl Command {
         let show = follow::Show { json, quiet };
         let reply = match verb {
             Verb::Operation(verb) => verb.run(show, host),
+            Verb::Measurement(verb) => verb.run(show, host),
+            Verb::Result(args) => measure::result(&args),
             Verb::Info(args) => info::info(&args, host),
             Verb::Runs(args) => runs::runs(&args),
             Verb::Status(args) => runs::status(&args),

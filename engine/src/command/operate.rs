@@ -35,28 +35,33 @@ pub struct Operate<P: Parameters> {
 }
 
 /// The arrays that a verb names: its inputs, then the output.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Places<P> {
-    /// The inputs.
-    pub inputs: Vec<String>,
-    /// The output.
+#[derive(Clone, Debug, PartialEq, clap::Args)]
+pub struct Places<P: Parameters> {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub inputs: Inputs<P>,
+    /// Array to write: out.zarr, out.zarr/s0; made if it is missing
+    #[arg(value_name = "DST", value_hint = clap::ValueHint::AnyPath)]
     pub output: String,
+}
+
+/// The arrays that a verb reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inputs<P> {
+    /// Their paths.
+    pub paths: Vec<String>,
     operation: PhantomData<P>,
 }
 
-const OUTPUT: Input =
-    Input { name: "DST", help: "Array to write: out.zarr, out.zarr/s0; made if it is missing" };
-
-impl<P: Parameters> clap::Args for Places<P> {
+impl<P: Parameters> clap::Args for Inputs<P> {
     fn augment_args(verb: clap::Command) -> clap::Command {
-        let place = |one: &Input| {
+        verb.args(P::INPUTS.iter().map(|one| {
             Arg::new(one.name)
                 .value_name(one.name)
                 .help(one.help)
                 .required(true)
                 .value_hint(clap::ValueHint::AnyPath)
-        };
-        verb.args(P::INPUTS.iter().map(place)).arg(place(&OUTPUT))
+        }))
     }
 
     fn augment_args_for_update(verb: clap::Command) -> clap::Command {
@@ -64,22 +69,30 @@ impl<P: Parameters> clap::Args for Places<P> {
     }
 }
 
-impl<P: Parameters> clap::FromArgMatches for Places<P> {
+impl<P: Parameters> clap::FromArgMatches for Inputs<P> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let place = |one: &Input| {
+        let path = |one: &Input| {
             let found = matches.get_one::<String>(one.name).cloned();
             found.ok_or_else(|| clap::Error::new(clap::error::ErrorKind::MissingRequiredArgument))
         };
-        Ok(Places {
-            inputs: P::INPUTS.iter().map(place).collect::<Result<_, _>>()?,
-            output: place(&OUTPUT)?,
-            operation: PhantomData,
-        })
+        let paths = P::INPUTS.iter().map(path).collect::<Result<_, _>>()?;
+        Ok(Inputs { paths, operation: PhantomData })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
+    }
+}
+
+impl<P> Inputs<P> {
+    /// Takes those paths that are known to be others.
+    pub fn set(&mut self, known: &[Option<String>]) {
+        for (path, known) in self.paths.iter_mut().zip(known) {
+            if let Some(known) = known {
+                path.clone_from(known);
+            }
+        }
     }
 }
 
@@ -119,13 +132,9 @@ macro_rules! verbs {
 }
 operations!(verbs);
 
-impl<P> Places<P> {
+impl<P: Parameters> Places<P> {
     fn set(&mut self, inputs: &[Option<String>], output: Option<String>) {
-        for (place, known) in self.inputs.iter_mut().zip(inputs) {
-            if let Some(known) = known {
-                place.clone_from(known);
-            }
-        }
+        self.inputs.set(inputs);
         self.output = output.unwrap_or(std::mem::take(&mut self.output));
     }
 }
@@ -135,14 +144,71 @@ fn operate<P: Parameters + 'static>(
     show: Show,
     host: &mut dyn Host,
 ) -> Result<Reply> {
+    let arrays = Arrays::open(&request, host)?;
+    carry_out(&request, arrays, show, host)
+}
+
+/// A request for a run.
+pub trait Request: Clone {
+    /// What is asked for.
+    type Parameters: Parameters + 'static;
+
+    /// The parameters.
+    fn parameters(&self) -> &Self::Parameters;
+
+    /// How and where the run is done.
+    fn common(&self) -> &RunOptions;
+
+    /// The same, to be changed.
+    fn common_mut(&mut self) -> &mut RunOptions;
+
+    /// The request as words of the language.
+    fn words(&self) -> Vec<String>;
+
+    /// The request in the languages of the front ends.
+    fn code(&self) -> Code;
+}
+
+impl<P: Parameters + 'static> Request for Operate<P> {
+    type Parameters = P;
+
+    fn parameters(&self) -> &P {
+        &self.parameters
+    }
+
+    fn common(&self) -> &RunOptions {
+        &self.common
+    }
+
+    fn common_mut(&mut self) -> &mut RunOptions {
+        &mut self.common
+    }
+
+    fn words(&self) -> Vec<String> {
+        Operate::words(self)
+    }
+
+    fn code(&self) -> Code {
+        Operate::code(self)
+    }
+}
+
+/// Does, shows or hands over a run.
+pub fn carry_out<R: Request>(
+    request: &R,
+    arrays: Arrays,
+    show: Show,
+    host: &mut dyn Host,
+) -> Result<Reply> {
     let config = Config::load()?;
-    let (prepared, note) = prepare(&request, &config, host)?;
-    let common = &request.common;
+    let prepared = prepare(request, &arrays, &config, host)?;
+    let common = request.common();
     if common.check_nodes {
         prepared.check_nodes(&host.cancel())?;
     }
     if common.dry_run {
-        let plan = plan_value(P::NAME, &request.code(), &config, &prepared, &note);
+        let name = R::Parameters::NAME;
+        let plan = plan_value(name, &request.code(), &config, &prepared, &arrays.note);
         return Ok(Reply::Value(plan));
     }
     if common.detach {
@@ -152,49 +218,45 @@ fn operate<P: Parameters + 'static>(
         }
         // The process that leads the run may see another config.
         let mut detached = request.clone();
-        detached.common.workers = Some(prepared.workers());
+        detached.common_mut().workers = Some(prepared.workers());
         return detach::start(&detached.words(), show, &config, host);
     }
     if !show.quiet {
-        host.text(&note);
+        host.text(&arrays.note);
     }
     follow(prepared.start()?, show, host)
 }
 
 /// Plans with as many workers as were asked for, or else with as many as the memory allows.
-fn prepare<P: Parameters + 'static>(
-    request: &Operate<P>,
+fn prepare<R: Request>(
+    request: &R,
+    arrays: &Arrays,
     config: &Config,
     host: &dyn Host,
-) -> Result<(Prepared, String)> {
-    let arrays = Arrays::open(request, host)?;
-    let asked = asked_workers(request.common.workers, config);
+) -> Result<Prepared> {
+    let asked = asked_workers(request.common().workers, config);
     let mut workers = asked.unwrap_or_else(cores);
     loop {
-        let options = run_options(&request.common, config, workers, host)?;
-        match setup(request, &arrays, options).prepare() {
+        let options = run_options(request.common(), config, workers, host)?;
+        match setup(request, arrays, options).prepare() {
             Err(error) if error.kind == Kind::MemoryBudget && asked.is_none() && workers > 1 => {
                 workers /= 2;
             }
-            result => return Ok((result?, arrays.note)),
+            result => return result,
         }
     }
 }
 
-fn setup<P: Parameters + 'static>(
-    request: &Operate<P>,
-    arrays: &Arrays,
-    options: Options,
-) -> Setup {
+fn setup<R: Request>(request: &R, arrays: &Arrays, options: Options) -> Setup {
     Setup {
-        spec: request.parameters.spec(),
-        operation: Arc::new(request.parameters.clone()),
+        spec: request.parameters().spec(),
+        operation: Arc::new(request.parameters().clone()),
         payload: None,
         inputs: arrays.inputs.clone(),
-        outputs: vec![arrays.output.clone()],
+        outputs: arrays.output.iter().cloned().collect(),
         mask: arrays.mask.clone(),
         domain: arrays.domain.clone(),
-        block_shape: match &request.common.block_shape {
+        block_shape: match &request.common().block_shape {
             Some(BlockShape::Given(shape)) => Some(shape.0.clone()),
             _ => None,
         },

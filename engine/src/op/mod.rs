@@ -8,8 +8,10 @@ pub mod downsample;
 pub mod isin;
 pub mod kernel;
 pub mod parameters;
+pub mod reduce;
 pub mod registry;
 pub mod threshold;
+pub mod statistics;
 pub mod table;
 
 use crate::array::Array;
@@ -74,6 +76,16 @@ pub struct BlockIo<'a> {
     pub mask: Option<&'a Array>,
     /// Asks whether the user wants to stop; to be asked between the steps of a long block.
     pub cancel: &'a CancelToken,
+}
+
+impl BlockIo<'_> {
+    /// Which voxels of the block's inner region count; none where all do.
+    ///
+    /// # Errors
+    /// `internal` for a mask of another type than `bool`.
+    pub fn counted(&self) -> Result<Option<&[bool]>> {
+        self.mask.map(|mask| mask.values::<bool>()).transpose()
+    }
 }
 
 /// Which outputs a pass over the blocks writes.

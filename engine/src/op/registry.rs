@@ -25,22 +25,41 @@ macro_rules! operations {
 }
 pub(crate) use operations;
 
-macro_rules! builder {
+/// Calls a macro with the operations that measure, as [`operations`] does with those that make an
+/// array.
+macro_rules! measurements {
+    ($then:ident) => {
+        $then! {
+            /// Count the voxels of an array and tell their least, greatest and mean value and deviation
+            Statistics($crate::op::reduce::Reduce<$crate::op::statistics::Statistics>),
+        }
+    };
+}
+pub(crate) use measurements;
+
+macro_rules! finder {
     ($($(#[$help:meta])* $verb:ident($parameters:ty),)*) => {
-        /// The operation that a spec of the engine's own describes.
-        ///
-        /// # Errors
-        /// `invalid-argument` for an unknown name or parameters that do not fit.
-        pub fn build(spec: &OperationSpec) -> Result<Arc<dyn Operation>> {
+        |spec: &OperationSpec| -> Option<Result<Arc<dyn Operation>>> {
             match spec.name.as_str() {
-                $(<$parameters as Parameters>::NAME => built::<$parameters>(spec),)*
-                Arithmetic::NAME => built::<Blockwise<Arithmetic>>(spec),
-                name => Err(Error::argument(format!("there is no operation '{name}'"))),
+                $(<$parameters as Parameters>::NAME => Some(built::<$parameters>(spec)),)*
+                _ => None,
             }
         }
     };
 }
-operations!(builder);
+
+/// The operation that a spec of the engine's own describes.
+///
+/// # Errors
+/// `invalid-argument` for an unknown name or parameters that do not fit.
+pub fn build(spec: &OperationSpec) -> Result<Arc<dyn Operation>> {
+    let (arrays, measurements) = (operations!(finder), measurements!(finder));
+    arrays(spec)
+        .or_else(|| measurements(spec))
+        // Its verb would be as many as there are functions.
+        .or_else(|| (spec.name == Arithmetic::NAME).then(|| built::<Blockwise<Arithmetic>>(spec)))
+        .unwrap_or_else(|| Err(Error::argument(format!("there is no operation '{}'", spec.name))))
+}
 
 fn built<P: Parameters + 'static>(spec: &OperationSpec) -> Result<Arc<dyn Operation>> {
     let parameters: P = serde_json::from_value(spec.parameters.clone()).map_err(|error| {
@@ -61,7 +80,8 @@ mod tests {
     fn check<P: Parameters + 'static>(verb: &str) {
         assert_eq!(verb.to_lowercase(), P::NAME.replace('-', ""));
         let schema = serde_json::to_value(schemars::schema_for!(P)).unwrap();
-        let properties = schema["properties"].as_object().unwrap();
+        // Without parameters there is no such entry.
+        let properties = schema["properties"].as_object().cloned().unwrap_or_default();
         let command = P::augment_args(clap::Command::new(P::NAME));
         let mut given = serde_json::Map::new();
         for argument in command.get_arguments() {
@@ -83,13 +103,15 @@ mod tests {
 
     macro_rules! checks {
         ($($(#[$help:meta])* $verb:ident($parameters:ty),)*) => {
-            #[test]
-            fn options_arguments_and_schemas_agree() {
-                $(check::<$parameters>(stringify!($verb));)*
-            }
+            || { $(check::<$parameters>(stringify!($verb));)* }
         };
     }
-    operations!(checks);
+
+    #[test]
+    fn options_arguments_and_schemas_agree() {
+        operations!(checks)();
+        measurements!(checks)();
+    }
 
     #[test]
     fn an_unknown_operation_or_parameter_is_refused() {

@@ -48,6 +48,11 @@ impl Table {
         &self.columns
     }
 
+    /// The columns, to be taken apart.
+    pub fn into_columns(self) -> Vec<(String, Array)> {
+        self.columns
+    }
+
     /// A column by its name.
     pub fn column(&self, name: &str) -> Option<&Array> {
         self.columns.iter().find(|(own, _)| own == name).map(|(_, values)| values)

@@ -6,6 +6,7 @@ use super::{Backend, FORMAT};
 use crate::error::{Error, Kind, Result};
 use crate::grid::Region;
 use crate::op::OperationSpec;
+use crate::op::table::Table;
 use crate::plan::{Plan, Task};
 use crate::source::Spec;
 use serde::de::DeserializeOwned;
@@ -262,6 +263,15 @@ impl RunFolder {
     /// What the partial results of a stage were put together to.
     pub fn merged(&self, stage: usize) -> PathBuf {
         self.path.join(format!("stages/{stage}/merged"))
+    }
+
+    /// The result of a run that measures.
+    ///
+    /// # Errors
+    /// `run-damaged` if there is none, as before its end.
+    pub fn table(&self) -> Result<Table> {
+        let last = self.plan()?.stages.len() - 1;
+        Table::read(&self.merged(last))
     }
 
     /// All journals of a stage, older attempts first.
