@@ -68,7 +68,8 @@ def measure(
     if how.resume_from is not None:
         return table(resume(runner, how.resume_from, how.num_workers))
     mask = None if how.mask is None else as_source(how.mask)
-    block_shape, block_ids, bad_ids = how.block_shape, how.block_ids, []
+    block_shape, block_ids = how.block_shape, how.block_ids
+    bad_ids: list[int] = []
     if not direct:
         block_shape = derive_block_shape(sources[0], block_shape)
         _checks.same_shape(sources[0], [*sources[1:], *([] if mask is None else [mask])], [])

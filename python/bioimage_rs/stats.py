@@ -45,8 +45,8 @@ def max(  # noqa: A001 - the reference's name
     num_workers
         How many work at the same time.
     block_shape
-        Extents of a block; by default the input's chunks. Without it, one worker and `local`, all is
-        read at once.
+        Extents of a block; by default the input's chunks. Without it, all is read at once by one
+        `local` worker.
     job_type
         `local` (threads), `subprocess` (worker processes) or `slurm` (job arrays on a cluster).
     job_config
@@ -188,7 +188,7 @@ def std(
     block_ids: Sequence[int] | None = None,
     resume_from: str | None = None,
 ) -> float:
-    """Return the standard deviation; arguments and errors as of `max`, numerics as of `mean_and_std`.
+    """Return the standard deviation; arguments as of `max`, numerics as of `mean_and_std`.
 
     Examples
     --------

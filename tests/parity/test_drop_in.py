@@ -16,13 +16,13 @@ LATER = {
     "filters",
     "morphology",
     "segmentation",
-    "stats",
 }
 MODULES = [
     "",
     "operations",
     "runner",
     "sources",
+    "stats",
     "wrapper",
     "transformation",
     "util",
