@@ -5,7 +5,12 @@
 //! computed what) and that becomes the result (`finish`). Partial results hold no bare floats, so that
 //! they survive every encoding, and only vectors of integers where they are large.
 
+mod keys;
+pub mod objects;
+pub mod overlaps;
+mod rows;
 pub mod statistics;
+pub mod unique;
 
 use crate::array::Array;
 use crate::error::{Error, Kind, Result};
