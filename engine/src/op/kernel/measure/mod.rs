@@ -5,6 +5,7 @@
 //! computed what) and that becomes the result (`finish`). Partial results hold no bare floats, so that
 //! they survive every encoding, and only vectors of integers where they are large.
 
+pub mod evaluation;
 mod keys;
 pub mod objects;
 pub mod overlaps;

@@ -280,7 +280,7 @@ macro_rules! floats {
 }
 floats!(f32, f64);
 
-fn lane_sum<T: Copy>(chunk: &[T], term: impl Fn(T) -> f64) -> f64 {
+pub(super) fn lane_sum<T: Copy>(chunk: &[T], term: impl Fn(T) -> f64) -> f64 {
     let mut lanes = [0.0; LANES];
     let (whole, rest) = chunk.as_chunks::<LANES>();
     for values in whole {
