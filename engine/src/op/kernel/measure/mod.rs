@@ -6,9 +6,11 @@
 //! they survive every encoding, and only vectors of integers where they are large.
 
 pub mod evaluation;
+pub mod histogram;
 mod keys;
 pub mod objects;
 pub mod overlaps;
+pub mod percentiles;
 mod rows;
 pub mod statistics;
 pub mod unique;
