@@ -1,8 +1,10 @@
 //! Numeric kernels on blocks in memory, shared by operations and by sources that transform on read.
 
+pub mod components;
 pub mod gaussian;
 pub mod interpolate;
 pub mod measure;
+pub mod merge;
 pub mod resample;
 
 use crate::array::{Array, Scalar};

@@ -1,0 +1,576 @@
+//! Connected components of a block.
+//!
+//! Every row along the last axis is cut into runs of voxels that belong together. Rows are held as
+//! bits, so that the places where runs of two neighbouring rows touch come from a few operations on
+//! words of 64 voxels, and only there a union-find over the runs is asked.
+
+use crate::dtype::Element;
+use crate::error::{Error, Result};
+
+/// Which neighbouring voxels belong to the same component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Joined {
+    /// Those that are not zero.
+    Foreground,
+    /// Those that are not zero and equal.
+    EqualValues,
+}
+
+/// The components of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Components {
+    /// For each voxel its component, 0 where the value is zero.
+    pub labels: Vec<u32>,
+    /// Number of components: they are 1 to `count`, in the order of their first voxels.
+    pub count: u32,
+}
+
+/// Labels the connected components of a C-order block with any number of axes.
+///
+/// Voxels are neighbours if they are one step apart along at least one and at most `connectivity`
+/// axes. A voxel that is not a number differs from every other, so that with
+/// [`Joined::EqualValues`] it is a component by itself.
+///
+/// Takes 4 bytes a voxel for the labels, 0.4 for the runs' places, and 4 bytes a run: at most 2 bytes
+/// a voxel for [`Joined::Foreground`] and 4 for [`Joined::EqualValues`], usually a tenth of that. A row
+/// counts as a multiple of 64 voxels for the places.
+///
+/// ```
+/// use bioimage_engine::op::kernel::components::{Joined, components};
+/// let image = [5u8, 0, 7, 7, 0, 5];
+/// let found = components(&image, &[2, 3], 2, Joined::EqualValues)?;
+/// assert_eq!(found.labels, [1, 0, 2, 2, 0, 3]);
+/// let found = components(&image, &[2, 3], 1, Joined::Foreground)?;
+/// assert_eq!((found.labels, found.count), (vec![1, 0, 2, 1, 0, 2], 2));
+/// # Ok::<(), bioimage_engine::Error>(())
+/// ```
+///
+/// # Errors
+/// `invalid-argument` for a connectivity that is not between 1 and the number of axes, or for a block
+/// of more than 2^32 runs.
+pub fn components<T: Element>(
+    values: &[T],
+    shape: &[u64],
+    connectivity: usize,
+    joined: Joined,
+) -> Result<Components> {
+    check_connectivity(connectivity, shape.len())?;
+    let mut labels = vec![0; values.len()];
+    if values.is_empty() {
+        return Ok(Components { labels, count: 0 });
+    }
+    // Axes of one voxel have no neighbours, and rows of one voxel would be short ones.
+    let mut shape: Vec<usize> =
+        shape.iter().map(|&extent| extent as usize).filter(|&extent| extent > 1).collect();
+    let width = shape.pop().unwrap_or(1);
+    let neighbours = neighbour_rows(&shape, connectivity);
+    let mut runs = Runs::new(values.len() / width, width);
+    let mut position = vec![0; shape.len()];
+    for (row, line) in values.chunks_exact(width).enumerate() {
+        runs.add(row, line, joined);
+        if runs.parents.len() > u32::MAX as usize {
+            return Err(Error::argument(format!(
+                "a block of {} voxels has more than {} runs of voxels to label",
+                values.len(),
+                u32::MAX
+            ))
+            .fix("Use a smaller block shape."));
+        }
+        for (nth, neighbour) in neighbours.iter().enumerate() {
+            if !neighbour.is_inside(&position, &shape) {
+                continue;
+            }
+            let other = row - neighbour.distance;
+            let other_line = &values[other * width..][..width];
+            runs.compare(row, line, other, other_line, joined);
+            runs.connect(row, other, neighbour.covered);
+            if neighbour.diagonal {
+                let same =
+                    |a: usize, b: usize| joined == Joined::Foreground || line[a] == other_line[b];
+                runs.connect_diagonally(row, other, neighbour.covered, same);
+            }
+            if nth == 0 {
+                runs.cover();
+            }
+        }
+        advance(&mut position, &shape);
+    }
+    let count = runs.number();
+    for (row, line) in labels.chunks_exact_mut(width).enumerate() {
+        runs.write(row, line);
+    }
+    Ok(Components { labels, count })
+}
+
+/// Checks a connectivity.
+///
+/// # Errors
+/// `invalid-argument` if it is not between 1 and the number of axes.
+pub fn check_connectivity(connectivity: usize, ndim: usize) -> Result<()> {
+    if (1..=ndim).contains(&connectivity) {
+        return Ok(());
+    }
+    Err(Error::argument(format!("connectivity must be in [1, {ndim}], got {connectivity}")).fix(
+        format!("Use 1 for neighbours across faces, {ndim} for those across corners as well."),
+    ))
+}
+
+/// A row before the current one that has neighbours of its voxels.
+struct NeighbourRow {
+    step: Vec<isize>,
+    /// How many rows before.
+    distance: usize,
+    /// Whether voxels one further along the row are neighbours, too.
+    diagonal: bool,
+    /// Whether a voxel that touches the first neighbour row needs no look at this one, because all
+    /// its neighbours here are neighbours of that touching voxel.
+    covered: bool,
+}
+
+impl NeighbourRow {
+    fn is_inside(&self, position: &[usize], shape: &[usize]) -> bool {
+        (0..shape.len()).all(|axis| {
+            position[axis].checked_add_signed(self.step[axis]).is_some_and(|at| at < shape[axis])
+        })
+    }
+}
+
+/// The rows before a row that have neighbours of it, where `shape` is that of the axes but the last.
+fn neighbour_rows(shape: &[usize], connectivity: usize) -> Vec<NeighbourRow> {
+    let ndim = shape.len();
+    let mut first: Option<Vec<isize>> = None;
+    let mut rows = Vec::new();
+    for step in steps(ndim) {
+        let along = |step: &[isize]| step.iter().filter(|&&step| step != 0).count();
+        let distance = -(0..ndim).fold(0, |sum, axis| sum * shape[axis] as isize + step[axis]);
+        let is_before = step.iter().find(|&&step| step != 0).is_some_and(|&step| step < 0);
+        if !is_before || along(&step) > connectivity {
+            continue;
+        }
+        let diagonal = along(&step) < connectivity;
+        // The order of the steps makes the row straight before along the first axis come first.
+        let covered = first.as_ref().is_some_and(|first| {
+            let between: Vec<isize> = step.iter().zip(first).map(|(a, b)| a - b).collect();
+            between.iter().all(|step| step.abs() <= 1)
+                && along(&between) + usize::from(diagonal) <= connectivity
+        });
+        first.get_or_insert_with(|| step.clone());
+        rows.push(NeighbourRow { step, distance: distance as usize, diagonal, covered });
+    }
+    rows
+}
+
+/// All steps of -1, 0 or 1 along each axis, those along few axes first.
+pub(super) fn steps(ndim: usize) -> Vec<Vec<isize>> {
+    let mut steps = vec![Vec::new()];
+    for _ in 0..ndim {
+        steps = steps
+            .iter()
+            .flat_map(|step| [-1, 0, 1].map(|next| [step.as_slice(), &[next]].concat()))
+            .collect();
+    }
+    steps.sort_by_key(|step| step.iter().filter(|&&step| step != 0).count());
+    steps
+}
+
+/// The next position in C order.
+fn advance(position: &mut [usize], shape: &[usize]) {
+    for axis in (0..shape.len()).rev() {
+        position[axis] += 1;
+        if position[axis] < shape[axis] {
+            return;
+        }
+        position[axis] = 0;
+    }
+}
+
+/// The runs of all rows so far, and which of them belong together.
+struct Runs {
+    /// Words of a row.
+    words: usize,
+    /// For each voxel a bit: whether it is not zero.
+    foreground: Vec<u64>,
+    /// For each voxel a bit: whether a run starts there.
+    starts: Vec<u64>,
+    /// For each word the number of runs that start before it.
+    before: Vec<u32>,
+    /// Union-find over the runs; a parent is never later than its child.
+    parents: Vec<u32>,
+    /// A row of truth values on their way into words.
+    flags: Vec<u8>,
+    /// Where the current row touches the row that it is being compared with.
+    touching: Vec<u64>,
+    /// Where the current row touches its first neighbour row.
+    covering: Vec<u64>,
+}
+
+const WORD: usize = u64::BITS as usize;
+
+impl Runs {
+    fn new(rows: usize, width: usize) -> Runs {
+        let words = width.div_ceil(WORD);
+        Runs {
+            words,
+            foreground: vec![0; rows * words],
+            starts: vec![0; rows * words],
+            before: vec![0; rows * words],
+            parents: Vec::new(),
+            flags: vec![0; words * WORD],
+            touching: vec![0; words],
+            covering: vec![0; words],
+        }
+    }
+
+    /// Cuts a row into runs.
+    fn add<T: Element>(&mut self, row: usize, line: &[T], joined: Joined) {
+        let zero = T::default();
+        let here = row * self.words..(row + 1) * self.words;
+        for (flag, value) in self.flags.iter_mut().zip(line) {
+            *flag = u8::from(*value != zero);
+        }
+        let foreground = &mut self.foreground[here.clone()];
+        pack(&self.flags, foreground);
+        let starts = &mut self.starts[here.clone()];
+        match joined {
+            Joined::Foreground => {
+                let mut last = 0;
+                for (start, &word) in starts.iter_mut().zip(&*foreground) {
+                    *start = word & !(word << 1 | last);
+                    last = word >> (WORD - 1);
+                }
+            }
+            Joined::EqualValues => {
+                self.flags[0] = 1;
+                for (flag, pair) in self.flags[1..].iter_mut().zip(line.windows(2)) {
+                    *flag = u8::from(pair[0] != pair[1]);
+                }
+                pack(&self.flags, starts);
+                for (start, word) in starts.iter_mut().zip(&*foreground) {
+                    *start &= word;
+                }
+            }
+        }
+        let mut runs = self.parents.len() as u32;
+        for (before, start) in self.before[here].iter_mut().zip(&*starts) {
+            *before = runs;
+            runs = runs.wrapping_add(start.count_ones());
+        }
+        let added: u32 = starts.iter().map(|word| word.count_ones()).sum();
+        let first = self.parents.len() as u32;
+        self.parents.extend((0..added).map(|nth| first.wrapping_add(nth)));
+        self.covering.fill(0);
+    }
+
+    /// Finds where the voxels of two rows touch.
+    fn compare<T: Element>(
+        &mut self,
+        row: usize,
+        line: &[T],
+        other: usize,
+        other_line: &[T],
+        joined: Joined,
+    ) {
+        let foreground = &self.foreground[row * self.words..][..self.words];
+        match joined {
+            Joined::Foreground => {
+                self.touching.copy_from_slice(&self.foreground[other * self.words..][..self.words])
+            }
+            Joined::EqualValues => {
+                for ((flag, a), b) in self.flags.iter_mut().zip(line).zip(other_line) {
+                    *flag = u8::from(a == b);
+                }
+                pack(&self.flags, &mut self.touching);
+            }
+        }
+        for (touching, foreground) in self.touching.iter_mut().zip(foreground) {
+            *touching &= foreground;
+        }
+    }
+
+    /// Remembers where the current row touches the first neighbour row.
+    fn cover(&mut self) {
+        std::mem::swap(&mut self.touching, &mut self.covering);
+    }
+
+    /// Joins runs whose voxels lie beside each other.
+    fn connect(&mut self, row: usize, other: usize, covered: bool) {
+        let mut last = 0;
+        for word in 0..self.words {
+            let mut touching = self.touching[word];
+            if covered {
+                touching &= !self.covering[word];
+            }
+            // One place is enough for each stretch in which neither run ends.
+            let starts = self.starts[row * self.words + word];
+            let mut places = touching & (!(touching << 1 | last) | starts);
+            last = touching >> (WORD - 1);
+            while places != 0 {
+                let column = word * WORD + places.trailing_zeros() as usize;
+                places &= places - 1;
+                self.join(self.run_at(row, column), self.run_at(other, column));
+            }
+        }
+    }
+
+    /// Joins runs of which one ends just before the other starts; all others that have diagonal
+    /// neighbours have voxels beside each other as well.
+    fn connect_diagonally(
+        &mut self,
+        row: usize,
+        other: usize,
+        covered: bool,
+        same: impl Fn(usize, usize) -> bool,
+    ) {
+        let (mut last_here, mut last_there, mut last_covering) = (0, 0, 0);
+        for word in 0..self.words {
+            let at = |row: usize| row * self.words + word;
+            let (here, there) = (self.foreground[at(row)], self.foreground[at(other)]);
+            let (before_here, before_there) = (here << 1 | last_here, there << 1 | last_there);
+            let covering = if covered { self.covering[word] } else { 0 };
+            let changes = (self.starts[at(row)] | (before_here & !here))
+                & (self.starts[at(other)] | (before_there & !there));
+            let mut falling = changes & before_here & there & !(covering << 1 | last_covering);
+            let mut rising = changes & here & before_there & !covering;
+            last_here = here >> (WORD - 1);
+            last_there = there >> (WORD - 1);
+            last_covering = covering >> (WORD - 1);
+            while falling != 0 {
+                let column = word * WORD + falling.trailing_zeros() as usize;
+                falling &= falling - 1;
+                if same(column - 1, column) {
+                    self.join(self.run_at(row, column - 1), self.run_at(other, column));
+                }
+            }
+            while rising != 0 {
+                let column = word * WORD + rising.trailing_zeros() as usize;
+                rising &= rising - 1;
+                if same(column, column - 1) {
+                    self.join(self.run_at(row, column), self.run_at(other, column - 1));
+                }
+            }
+        }
+    }
+
+    /// The run of a voxel that is not zero.
+    fn run_at(&self, row: usize, column: usize) -> u32 {
+        let word = row * self.words + column / WORD;
+        let until = u64::MAX >> (WORD - 1 - column % WORD);
+        self.before[word] + (self.starts[word] & until).count_ones() - 1
+    }
+
+    fn join(&mut self, a: u32, b: u32) {
+        let (a, b) = (self.root(a), self.root(b));
+        self.parents[a.max(b) as usize] = a.min(b);
+    }
+
+    fn root(&mut self, mut run: u32) -> u32 {
+        loop {
+            let parent = self.parents[run as usize];
+            if parent == run {
+                return run;
+            }
+            let above = self.parents[parent as usize];
+            self.parents[run as usize] = above;
+            run = above;
+        }
+    }
+
+    /// Puts the number of its component in place of every run's parent; gives the number of components.
+    fn number(&mut self) -> u32 {
+        let mut count = 0;
+        for run in 0..self.parents.len() {
+            let parent = self.parents[run] as usize;
+            self.parents[run] = if parent == run {
+                count += 1;
+                count
+            } else {
+                self.parents[parent]
+            };
+        }
+        count
+    }
+
+    /// Writes the numbers of a row's components.
+    fn write(&mut self, row: usize, labels: &mut [u32]) {
+        let here = row * self.words..(row + 1) * self.words;
+        let (foreground, starts) = (&self.foreground[here.clone()], &self.starts[here.clone()]);
+        let ends = &mut self.touching;
+        let mut last = 0;
+        for ((end, word), start) in ends.iter_mut().zip(foreground).zip(starts) {
+            *end = (word << 1 | last) & (!word | start);
+            last = word >> (WORD - 1);
+        }
+        let width = labels.len();
+        let ends = places(ends).chain(std::iter::once(width));
+        let numbers = &self.parents[self.before[here.start] as usize..];
+        for ((start, end), number) in places(starts).zip(ends).zip(numbers) {
+            labels[start..end].fill(*number);
+        }
+    }
+}
+
+/// The places of the set bits.
+fn places(words: &[u64]) -> impl Iterator<Item = usize> {
+    words.iter().enumerate().flat_map(|(nth, &word)| {
+        let mut rest = word;
+        std::iter::from_fn(move || {
+            (rest != 0).then(|| {
+                let place = nth * WORD + rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                place
+            })
+        })
+    })
+}
+
+/// Packs truth values, each 0 or 1, into the bits of words.
+fn pack(flags: &[u8], words: &mut [u64]) {
+    for (word, flags) in words.iter_mut().zip(flags.as_chunks::<WORD>().0) {
+        *word = 0;
+        for (nth, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
+            // The product moves the lowest bit of byte i to bit 56 + i.
+            let bits = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+            *word |= bits << (8 * nth);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::grid::{ravel, unravel};
+    use proptest::prelude::*;
+
+    /// Labels by flooding from each voxel in C order.
+    pub(crate) fn flooded<T: Element>(
+        values: &[T],
+        shape: &[u64],
+        connectivity: usize,
+        joined: Joined,
+    ) -> Components {
+        let mut labels = vec![0; values.len()];
+        let mut count = 0;
+        let zero = T::default();
+        let steps: Vec<_> = steps(shape.len())
+            .into_iter()
+            .filter(|step| step.iter().filter(|&&step| step != 0).count() <= connectivity)
+            .collect();
+        for first in 0..values.len() {
+            if values[first] == zero || labels[first] != 0 {
+                continue;
+            }
+            count += 1;
+            labels[first] = count;
+            let mut open = vec![first];
+            while let Some(voxel) = open.pop() {
+                let position = unravel(voxel as u64, shape);
+                for step in &steps {
+                    let next: Option<Vec<u64>> = (0..shape.len())
+                        .map(|axis| {
+                            let at = position[axis].checked_add_signed(step[axis] as i64)?;
+                            (at < shape[axis]).then_some(at)
+                        })
+                        .collect();
+                    let Some(next) = next else { continue };
+                    let next = ravel(&next, shape) as usize;
+                    let same = joined == Joined::Foreground || values[next] == values[voxel];
+                    if values[next] != zero && same && labels[next] == 0 {
+                        labels[next] = count;
+                        open.push(next);
+                    }
+                }
+            }
+        }
+        Components { labels, count }
+    }
+
+    /// A shape and values of few kinds.
+    pub(crate) fn blocks(longest: u64) -> impl Strategy<Value = (Vec<u64>, Vec<u8>)> {
+        prop::collection::vec(0..=longest, 1..=4).prop_flat_map(|shape| {
+            let voxels = shape.iter().product::<u64>() as usize;
+            (Just(shape), 1u8..=3, 0u32..=100).prop_flat_map(move |(shape, kinds, share)| {
+                let value = (0u32..100, 1..=kinds)
+                    .prop_map(move |(luck, value)| if luck < share { value } else { 0 });
+                (Just(shape), prop::collection::vec(value, voxels))
+            })
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn components_are_those_of_a_flooding((shape, values) in blocks(6)) {
+            for connectivity in 1..=shape.len() {
+                for joined in [Joined::Foreground, Joined::EqualValues] {
+                    let found = components(&values, &shape, connectivity, joined).unwrap();
+                    prop_assert_eq!(found, flooded(&values, &shape, connectivity, joined));
+                }
+            }
+        }
+
+        #[test]
+        fn rows_longer_than_words_are_labelled_alike(
+            (width, kinds) in (60u64..200, 1u8..=3),
+            luck in prop::collection::vec((0u32..100, 0u8..3), 199 * 6),
+            share in 0u32..=100,
+        ) {
+            let shape = [2, 3, width];
+            let values: Vec<u8> = luck[..width as usize * 6]
+                .iter()
+                .map(|&(luck, value)| if luck < share { 1 + value % kinds } else { 0 })
+                .collect();
+            for connectivity in 1..=3 {
+                for joined in [Joined::Foreground, Joined::EqualValues] {
+                    let found = components(&values, &shape, connectivity, joined).unwrap();
+                    prop_assert_eq!(found, flooded(&values, &shape, connectivity, joined));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_dtype_is_labelled_and_extremes_are_values_like_others() {
+        fn check<T: Element>(low: T, high: T) {
+            let zero = T::default();
+            let values = [low, low, zero, high, low, zero];
+            let labels = |joined| components(&values, &[6], 1, joined).unwrap().labels;
+            let binary = if low == zero { [0, 0, 0, 1, 0, 0] } else { [1, 1, 0, 2, 2, 0] };
+            assert_eq!(labels(Joined::Foreground), binary);
+            let equal = if low == zero { [0, 0, 0, 1, 0, 0] } else { [1, 1, 0, 2, 3, 0] };
+            assert_eq!(labels(Joined::EqualValues), equal);
+        }
+        check(false, true);
+        check(u8::MIN, u8::MAX);
+        check(u16::MIN, u16::MAX);
+        check(u32::MIN, u32::MAX);
+        check(u64::MIN, u64::MAX);
+        check(i8::MIN, i8::MAX);
+        check(i16::MIN, i16::MAX);
+        check(i32::MIN, i32::MAX);
+        check(i64::MIN, i64::MAX);
+        check(f32::NEG_INFINITY, f32::INFINITY);
+        check(f64::NEG_INFINITY, f64::MIN_POSITIVE);
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_foreground_and_equals_nothing() {
+        let values = [f32::NAN, f32::NAN, -0.0, f32::NAN];
+        let found = components(&values, &[4], 1, Joined::Foreground).unwrap();
+        assert_eq!(found.labels, [1, 1, 0, 2]);
+        let found = components(&values, &[2, 2], 2, Joined::EqualValues).unwrap();
+        assert_eq!(found.labels, [1, 2, 0, 3]);
+    }
+
+    #[test]
+    fn a_connectivity_beyond_the_axes_is_refused() {
+        for connectivity in [0, 3] {
+            let error = components(&[1u8], &[1, 1], connectivity, Joined::Foreground).unwrap_err();
+            assert_eq!(
+                error.message,
+                format!("connectivity must be in [1, 2], got {connectivity}")
+            );
+        }
+    }
+}
