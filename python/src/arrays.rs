@@ -203,12 +203,7 @@ impl Array {
     }
 
     /// The bytes of a region in C order, as a flat array of `uint8`.
-    fn read<'py>(
-        &self,
-        py: Python<'py>,
-        start: Vec<u64>,
-        shape: Vec<u64>,
-    ) -> PyResult<Bytes<'py>> {
+    fn read<'py>(&self, py: Python<'py>, start: Vec<u64>, shape: Vec<u64>) -> PyResult<Bytes<'py>> {
         let region = Region { start, shape };
         let block = py.detach(|| self.source.read(&region)).into_python(py)?;
         note_traffic(block.byte_len(), 0);

@@ -7,12 +7,14 @@ pub mod copy;
 pub mod downsample;
 pub mod isin;
 pub mod kernel;
+pub mod label;
+mod numbers;
 pub mod parameters;
 pub mod reduce;
 pub mod registry;
-pub mod threshold;
 pub mod statistics;
 pub mod table;
+pub mod threshold;
 
 use crate::array::Array;
 use crate::dtype::DType;
@@ -182,6 +184,20 @@ pub trait Operation: Send + Sync {
     /// What this pass does, for people to read.
     fn stage(&self) -> &str {
         self.name()
+    }
+
+    /// Checks the data type of an output that is there.
+    ///
+    /// # Errors
+    /// `dtype-mismatch` for one that it cannot be written to.
+    fn check_output(&self, output: DType) -> Result<()> {
+        let _ = output;
+        Ok(())
+    }
+
+    /// Whether blocks outside the mask are worked on, too, for they are to be written.
+    fn works_outside_mask(&self) -> bool {
+        false
     }
 
     /// Which outputs this pass writes.

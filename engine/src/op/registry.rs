@@ -20,6 +20,8 @@ macro_rules! operations {
             Threshold($crate::op::blockwise::Blockwise<$crate::op::threshold::Threshold>),
             /// Tell which voxels have one of some values: a mask
             Isin($crate::op::blockwise::Blockwise<$crate::op::isin::IsIn>),
+            /// Label the connected components of an array with 1, 2, 3, ...
+            Label($crate::op::label::Label),
         }
     };
 }

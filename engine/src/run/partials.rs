@@ -6,6 +6,7 @@
 
 use super::folder::RunFolder;
 use crate::error::{Error, Kind, Result};
+use crate::grid::Grid;
 use crate::plan::Stage;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -67,6 +68,7 @@ impl PartialWriter {
 /// them may be more than memory holds.
 #[derive(Debug)]
 pub struct Partials {
+    grid: Grid,
     files: Vec<(PathBuf, File)>,
     places: BTreeMap<u64, Place>,
 }
@@ -85,7 +87,8 @@ impl Partials {
     /// # Errors
     /// `read-failed` and the like.
     pub fn of(folder: &RunFolder, number: usize, stage: &Stage) -> Result<Partials> {
-        let mut partials = Partials { files: Vec::new(), places: BTreeMap::new() };
+        let mut partials =
+            Partials { grid: stage.grid.clone(), files: Vec::new(), places: BTreeMap::new() };
         for journal in folder.journals(number)? {
             let path = beside(&journal.path);
             match File::open(&path) {
@@ -119,6 +122,11 @@ impl Partials {
         }
         self.files.push((path.to_owned(), file));
         Ok(())
+    }
+
+    /// The blocks of the stage.
+    pub fn grid(&self) -> &Grid {
+        &self.grid
     }
 
     /// The blocks that have one, by their numbers in the stage, in order.

@@ -210,6 +210,7 @@ impl Setup {
                 None => "the output".to_owned(),
             };
             same_shape(&name, &output.shape, "what is written", &expected.shape)?;
+            self.operation.check_output(output.dtype)?;
         }
         self.check_overlap()?;
         let domain = self.domain.clone().unwrap_or_else(|| Region::whole(&shape));

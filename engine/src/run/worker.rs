@@ -141,7 +141,7 @@ pub fn run_block(
             Some(mask) => {
                 let mask = mask.read(&block.inner)?.cast(DType::Bool, Cast::Wrapping)?;
                 let inside = mask.values::<bool>()?.iter().filter(|inside| **inside).count();
-                if inside == 0 {
+                if inside == 0 && !job.operation.works_outside_mask() {
                     return Ok(BlockResult::Skipped);
                 }
                 (inside as u64 != mask.voxels()).then_some(mask)

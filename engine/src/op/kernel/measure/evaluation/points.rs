@@ -53,7 +53,7 @@ fn scaled(coordinates: &[f64], name: &str, resolution: &[f64]) -> Result<Vec<Vec
         return Ok(Vec::new());
     }
     let ndim = resolution.len();
-    if ndim == 0 || coordinates.len() % ndim != 0 {
+    if ndim == 0 || !coordinates.len().is_multiple_of(ndim) {
         return Err(Error::new(
             Kind::ShapeMismatch,
             format!("{name} has {} coordinates, which are no points of {ndim}", coordinates.len()),
