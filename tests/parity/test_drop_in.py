@@ -16,6 +16,7 @@ LATER = {
     "filters",
     "morphology",
     "segmentation",
+    "unique",
 }
 MODULES = [
     "",

@@ -61,7 +61,7 @@ def test_numbers_do_not_depend_on_who_works() -> None:
 
 def test_the_reference_finds_the_same() -> None:
     image, mask = blobs(3, (24, 24, 24)), blobs(4, (24, 24, 24)) > -0.1
-    given: dict[str, Any] = {"threshold": 0.05, "block_shape": (10, 12, 24), "num_workers": 2, "mask": mask}
+    given: dict[str, Any] = {"threshold": 0.05, "block_shape": (10, 12, 24), "mask": mask}
     found, expected = (
         bp.segmentation.label(image, **given),
         bioimage_py.segmentation.label(image, **given),
