@@ -77,22 +77,13 @@ pub fn components<T: Element>(
             ))
             .fix("Use a smaller block shape."));
         }
-        for (nth, neighbour) in neighbours.iter().enumerate() {
+        for neighbour in &neighbours {
             if !neighbour.is_inside(&position, &shape) {
                 continue;
             }
             let other = row - neighbour.distance;
-            let other_line = &values[other * width..][..width];
-            runs.compare(row, line, other, other_line, joined);
-            runs.connect(row, other, neighbour.covered);
-            if neighbour.diagonal {
-                let same =
-                    |a: usize, b: usize| joined == Joined::Foreground || line[a] == other_line[b];
-                runs.connect_diagonally(row, other, neighbour.covered, same);
-            }
-            if nth == 0 {
-                runs.cover();
-            }
+            let lines = (line, &values[other * width..][..width]);
+            runs.connect((row, other), lines, neighbour, joined);
         }
         advance(&mut position, &shape);
     }
@@ -123,9 +114,19 @@ struct NeighbourRow {
     distance: usize,
     /// Whether voxels one further along the row are neighbours, too.
     diagonal: bool,
-    /// Whether a voxel that touches the first neighbour row needs no look at this one, because all
-    /// its neighbours here are neighbours of that touching voxel.
-    covered: bool,
+    cover: Cover,
+}
+
+/// A voxel that touches the row straight before it along the first axis has most of its other
+/// neighbours in common with the voxel that it touches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cover {
+    /// This is that row.
+    Covers,
+    /// All neighbours in this row are such common ones.
+    Covered,
+    /// Some are not.
+    Open,
 }
 
 impl NeighbourRow {
@@ -149,14 +150,21 @@ fn neighbour_rows(shape: &[usize], connectivity: usize) -> Vec<NeighbourRow> {
             continue;
         }
         let diagonal = along(&step) < connectivity;
-        // The order of the steps makes the row straight before along the first axis come first.
-        let covered = first.as_ref().is_some_and(|first| {
-            let between: Vec<isize> = step.iter().zip(first).map(|(a, b)| a - b).collect();
-            between.iter().all(|step| step.abs() <= 1)
-                && along(&between) + usize::from(diagonal) <= connectivity
-        });
+        // The order of the steps makes the row straight before come first.
+        let cover = match &first {
+            None => Cover::Covers,
+            Some(first) => {
+                let between: Vec<isize> = step.iter().zip(first).map(|(a, b)| a - b).collect();
+                let near = between.iter().all(|step| step.abs() <= 1);
+                if near && along(&between) + usize::from(diagonal) <= connectivity {
+                    Cover::Covered
+                } else {
+                    Cover::Open
+                }
+            }
+        };
         first.get_or_insert_with(|| step.clone());
-        rows.push(NeighbourRow { step, distance: distance as usize, diagonal, covered });
+        rows.push(NeighbourRow { step, distance: distance as usize, diagonal, cover });
     }
     rows
 }
@@ -197,12 +205,10 @@ struct Runs {
     before: Vec<u32>,
     /// Union-find over the runs; a parent is never later than its child.
     parents: Vec<u32>,
-    /// A row of truth values on their way into words.
-    flags: Vec<u8>,
-    /// Where the current row touches the row that it is being compared with.
-    touching: Vec<u64>,
-    /// Where the current row touches its first neighbour row.
+    /// Where the current row touches the row straight before it along the first axis.
     covering: Vec<u64>,
+    /// Where the runs of a row end.
+    ends: Vec<u64>,
 }
 
 const WORD: usize = u64::BITS as usize;
@@ -216,138 +222,105 @@ impl Runs {
             starts: vec![0; rows * words],
             before: vec![0; rows * words],
             parents: Vec::new(),
-            flags: vec![0; words * WORD],
-            touching: vec![0; words],
             covering: vec![0; words],
+            ends: vec![0; words],
         }
     }
 
     /// Cuts a row into runs.
     fn add<T: Element>(&mut self, row: usize, line: &[T], joined: Joined) {
-        let zero = T::default();
-        let here = row * self.words..(row + 1) * self.words;
-        for (flag, value) in self.flags.iter_mut().zip(line) {
-            *flag = u8::from(*value != zero);
-        }
-        let foreground = &mut self.foreground[here.clone()];
-        pack(&self.flags, foreground);
-        let starts = &mut self.starts[here.clone()];
-        match joined {
-            Joined::Foreground => {
-                let mut last = 0;
-                for (start, &word) in starts.iter_mut().zip(&*foreground) {
-                    *start = word & !(word << 1 | last);
-                    last = word >> (WORD - 1);
-                }
-            }
-            Joined::EqualValues => {
-                self.flags[0] = 1;
-                for (flag, pair) in self.flags[1..].iter_mut().zip(line.windows(2)) {
-                    *flag = u8::from(pair[0] != pair[1]);
-                }
-                pack(&self.flags, starts);
-                for (start, word) in starts.iter_mut().zip(&*foreground) {
-                    *start &= word;
-                }
-            }
-        }
-        let mut runs = self.parents.len() as u32;
-        for (before, start) in self.before[here].iter_mut().zip(&*starts) {
-            *before = runs;
-            runs = runs.wrapping_add(start.count_ones());
-        }
-        let added: u32 = starts.iter().map(|word| word.count_ones()).sum();
         let first = self.parents.len() as u32;
+        let mut runs = first;
+        let mut last = 0;
+        for word in 0..self.words {
+            let at = row * self.words + word;
+            let (begin, end) = (word * WORD, line.len().min((word + 1) * WORD));
+            let part = &line[begin..end];
+            let foreground = bits_where(part, part, |value, _| *value != T::default());
+            let starts = match joined {
+                Joined::Foreground => foreground & !(foreground << 1 | last),
+                Joined::EqualValues if begin == 0 => {
+                    let after = &line[1..line.len().min(WORD + 1)];
+                    let changes = bits_where(after, &line[..after.len()], |a, b| a != b);
+                    foreground & (changes << 1 | 1)
+                }
+                Joined::EqualValues => {
+                    foreground & bits_where(part, &line[begin - 1..end - 1], |a, b| a != b)
+                }
+            };
+            last = foreground >> (WORD - 1);
+            self.foreground[at] = foreground;
+            self.starts[at] = starts;
+            self.before[at] = runs;
+            runs = runs.wrapping_add(starts.count_ones());
+        }
+        let added = runs.wrapping_sub(first);
         self.parents.extend((0..added).map(|nth| first.wrapping_add(nth)));
         self.covering.fill(0);
     }
 
-    /// Finds where the voxels of two rows touch.
-    fn compare<T: Element>(
+    /// Joins the runs of a row with those of one before it.
+    fn connect<T: Element>(
         &mut self,
-        row: usize,
-        line: &[T],
-        other: usize,
-        other_line: &[T],
+        (row, other): (usize, usize),
+        (line, other_line): (&[T], &[T]),
+        neighbour: &NeighbourRow,
         joined: Joined,
     ) {
-        let foreground = &self.foreground[row * self.words..][..self.words];
-        match joined {
-            Joined::Foreground => {
-                self.touching.copy_from_slice(&self.foreground[other * self.words..][..self.words])
-            }
-            Joined::EqualValues => {
-                for ((flag, a), b) in self.flags.iter_mut().zip(line).zip(other_line) {
-                    *flag = u8::from(a == b);
-                }
-                pack(&self.flags, &mut self.touching);
-            }
-        }
-        for (touching, foreground) in self.touching.iter_mut().zip(foreground) {
-            *touching &= foreground;
-        }
-    }
-
-    /// Remembers where the current row touches the first neighbour row.
-    fn cover(&mut self) {
-        std::mem::swap(&mut self.touching, &mut self.covering);
-    }
-
-    /// Joins runs whose voxels lie beside each other.
-    fn connect(&mut self, row: usize, other: usize, covered: bool) {
-        let mut last = 0;
+        let (mut last, mut last_open, mut last_there) = (0, 0, 0);
         for word in 0..self.words {
-            let mut touching = self.touching[word];
-            if covered {
-                touching &= !self.covering[word];
+            let (at, other_at) = (row * self.words + word, other * self.words + word);
+            let (here, there) = (self.foreground[at], self.foreground[other_at]);
+            let covering = match neighbour.cover {
+                Cover::Covered => self.covering[word],
+                _ => 0,
+            };
+            // The voxels that still need a look, and those after them.
+            let open = here & !covering;
+            let (after_open, after_there) = (open << 1 | last_open, there << 1 | last_there);
+            last_open = open >> (WORD - 1);
+            last_there = there >> (WORD - 1);
+            if open | after_open == 0 {
+                last = 0;
+                continue;
+            }
+            let (first, end) = (word * WORD, line.len().min((word + 1) * WORD));
+            let mut touching = open & there;
+            if joined == Joined::EqualValues && touching != 0 {
+                touching &= bits_where(&line[first..end], &other_line[first..end], |a, b| a == b);
+            }
+            if neighbour.cover == Cover::Covers {
+                self.covering[word] = touching;
             }
             // One place is enough for each stretch in which neither run ends.
-            let starts = self.starts[row * self.words + word];
+            let (starts, other_starts) = (self.starts[at], self.starts[other_at]);
             let mut places = touching & (!(touching << 1 | last) | starts);
             last = touching >> (WORD - 1);
             while places != 0 {
-                let column = word * WORD + places.trailing_zeros() as usize;
+                let column = first + places.trailing_zeros() as usize;
                 places &= places - 1;
                 self.join(self.run_at(row, column), self.run_at(other, column));
             }
-        }
-    }
-
-    /// Joins runs of which one ends just before the other starts; all others that have diagonal
-    /// neighbours have voxels beside each other as well.
-    fn connect_diagonally(
-        &mut self,
-        row: usize,
-        other: usize,
-        covered: bool,
-        same: impl Fn(usize, usize) -> bool,
-    ) {
-        let (mut last_here, mut last_there, mut last_covering) = (0, 0, 0);
-        for word in 0..self.words {
-            let at = |row: usize| row * self.words + word;
-            let (here, there) = (self.foreground[at(row)], self.foreground[at(other)]);
-            let (before_here, before_there) = (here << 1 | last_here, there << 1 | last_there);
-            let covering = if covered { self.covering[word] } else { 0 };
-            let changes = (self.starts[at(row)] | (before_here & !here))
-                & (self.starts[at(other)] | (before_there & !there));
-            let mut falling = changes & before_here & there & !(covering << 1 | last_covering);
-            let mut rising = changes & here & before_there & !covering;
-            last_here = here >> (WORD - 1);
-            last_there = there >> (WORD - 1);
-            last_covering = covering >> (WORD - 1);
-            while falling != 0 {
-                let column = word * WORD + falling.trailing_zeros() as usize;
-                falling &= falling - 1;
-                if same(column - 1, column) {
+            if !neighbour.diagonal {
+                continue;
+            }
+            // Diagonal neighbours that are not beside other voxels of the same runs: one run ends
+            // just before the other starts.
+            let mut falling = after_open & (starts | !here) & other_starts;
+            let mut rising = open & starts & after_there & (other_starts | !there);
+            while falling | rising != 0 {
+                let column = first + (falling | rising).trailing_zeros() as usize;
+                let bit = 1 << (column - first);
+                let same =
+                    |a: usize, b: usize| joined == Joined::Foreground || line[a] == other_line[b];
+                if falling & bit != 0 && same(column - 1, column) {
                     self.join(self.run_at(row, column - 1), self.run_at(other, column));
                 }
-            }
-            while rising != 0 {
-                let column = word * WORD + rising.trailing_zeros() as usize;
-                rising &= rising - 1;
-                if same(column, column - 1) {
+                if rising & bit != 0 && same(column, column - 1) {
                     self.join(self.run_at(row, column), self.run_at(other, column - 1));
                 }
+                falling &= !bit;
+                rising &= !bit;
             }
         }
     }
@@ -359,7 +332,11 @@ impl Runs {
         self.before[word] + (self.starts[word] & until).count_ones() - 1
     }
 
+    #[inline]
     fn join(&mut self, a: u32, b: u32) {
+        if self.parents[a as usize] == self.parents[b as usize] {
+            return;
+        }
         let (a, b) = (self.root(a), self.root(b));
         self.parents[a.max(b) as usize] = a.min(b);
     }
@@ -395,7 +372,7 @@ impl Runs {
     fn write(&mut self, row: usize, labels: &mut [u32]) {
         let here = row * self.words..(row + 1) * self.words;
         let (foreground, starts) = (&self.foreground[here.clone()], &self.starts[here.clone()]);
-        let ends = &mut self.touching;
+        let ends = &mut self.ends;
         let mut last = 0;
         for ((end, word), start) in ends.iter_mut().zip(foreground).zip(starts) {
             *end = (word << 1 | last) & (!word | start);
@@ -424,16 +401,26 @@ fn places(words: &[u64]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Packs truth values, each 0 or 1, into the bits of words.
-fn pack(flags: &[u8], words: &mut [u64]) {
-    for (word, flags) in words.iter_mut().zip(flags.as_chunks::<WORD>().0) {
-        *word = 0;
-        for (nth, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
-            // The product moves the lowest bit of byte i to bit 56 + i.
-            let bits = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-            *word |= bits << (8 * nth);
+/// The bits of the places where something holds of two parts of rows, of at most a word.
+#[inline(always)]
+fn bits_where<T>(a: &[T], b: &[T], holds: impl Fn(&T, &T) -> bool) -> u64 {
+    let mut flags = [0; WORD];
+    if let (Ok(a), Ok(b)) = (<&[T; WORD]>::try_from(a), <&[T; WORD]>::try_from(b)) {
+        for ((flag, a), b) in flags.iter_mut().zip(a).zip(b) {
+            *flag = u8::from(holds(a, b));
+        }
+    } else {
+        for ((flag, a), b) in flags.iter_mut().zip(a).zip(b) {
+            *flag = u8::from(holds(a, b));
         }
     }
+    let mut bits = 0;
+    for (nth, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
+        // The product moves the lowest bit of byte i to bit 56 + i.
+        let word = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        bits |= word << (8 * nth);
+    }
+    bits
 }
 
 #[cfg(test)]
