@@ -211,7 +211,8 @@ struct Runs {
     ends: Vec<u64>,
 }
 
-const WORD: usize = u64::BITS as usize;
+/// Voxels of a word.
+pub(super) const WORD: usize = u64::BITS as usize;
 
 impl Runs {
     fn new(rows: usize, width: usize) -> Runs {
@@ -388,7 +389,7 @@ impl Runs {
 }
 
 /// The places of the set bits.
-fn places(words: &[u64]) -> impl Iterator<Item = usize> {
+pub(super) fn places(words: &[u64]) -> impl Iterator<Item = usize> {
     words.iter().enumerate().flat_map(|(nth, &word)| {
         let mut rest = word;
         std::iter::from_fn(move || {
@@ -403,7 +404,7 @@ fn places(words: &[u64]) -> impl Iterator<Item = usize> {
 
 /// The bits of the places where something holds of two parts of rows, of at most a word.
 #[inline(always)]
-fn bits_where<T>(a: &[T], b: &[T], holds: impl Fn(&T, &T) -> bool) -> u64 {
+pub(super) fn bits_where<T>(a: &[T], b: &[T], holds: impl Fn(&T, &T) -> bool) -> u64 {
     let mut flags = [0; WORD];
     if let (Ok(a), Ok(b)) = (<&[T; WORD]>::try_from(a), <&[T; WORD]>::try_from(b)) {
         for ((flag, a), b) in flags.iter_mut().zip(a).zip(b) {

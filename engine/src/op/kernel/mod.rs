@@ -1,6 +1,7 @@
 //! Numeric kernels on blocks in memory, shared by operations and by sources that transform on read.
 
 pub mod components;
+pub mod distance;
 pub mod gaussian;
 pub mod interpolate;
 pub mod measure;
