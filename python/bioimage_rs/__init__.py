@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from bioimage_rs import (
         errors,
         io,
+        morphology,
         operations,
         runner,
         segmentation,
@@ -66,6 +67,7 @@ __all__ = [
     "get_runner",
     "io",
     "map_blocks",
+    "morphology",
     "open_cloudvolume",
     "open_source",
     "open_tensorstore_precomputed",
@@ -116,6 +118,7 @@ _PLACES = {
 _MODULES = {
     "errors",
     "io",
+    "morphology",
     "operations",
     "runner",
     "segmentation",

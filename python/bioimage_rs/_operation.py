@@ -134,15 +134,26 @@ class Operation:
                 f"{self.function.rpartition('.')[2]}() takes {unknown} only with a path as output: "
                 "for a new array"
             )
+        (result,) = self.run_into(inputs, {"output": output}, call)
+        return result
+
+    def run_into(
+        self,
+        inputs: Mapping[str, SourceLike],
+        outputs: Mapping[str, SourceLike | None],
+        how: Mapping[str, Any],
+    ) -> list[SourceLike]:
+        """As `run`, for any number of outputs, which have names, too."""
+        call = {**DEFAULTS, **how}
         runner = get_runner(call["job_type"], call["job_config"])
         local = runner.job_type == "local"
         check_rerun_args(runner.job_type, call["resume_from"], call["block_ids"])
         sources = self.over([as_source(array) for array in inputs.values()])
-        result = self._output(output, sources, call)
-        target = as_source(result)
+        results = self._outputs(outputs, sources, call["job_type"])
+        targets = [as_source(result) for result in results]
         if call["resume_from"] is not None:
             resume(runner, str(call["resume_from"]), call["num_workers"])
-            return result
+            return results
         mask = None if call["mask"] is None else as_source(call["mask"])
         block_shape, block_ids = call["block_shape"], call["block_ids"]
         bad_ids: list[int] = []
@@ -152,21 +163,22 @@ class Operation:
             and all(one is None for one in (block_shape, mask, block_ids))
         )
         if not direct:
-            block_shape = self._check_blocked(sources, target, mask, block_shape)
+            block_shape = self._check_blocked(sources, targets, mask, block_shape)
             total = get_blocking(sources[0].shape, block_shape).number_of_blocks
             block_ids, bad_ids = known_blocks(block_ids, total)
         if not local:
-            _checks.reopenable(sources, [target], mask)
+            _checks.reopenable(sources, targets, mask)
             runner._check_settings()
-        if not target.writable:
-            raise TypeError(f"The output ({type(target).__name__}) is read-only.")
-        if 0 in target.shape:
-            return result
-        changed = any(same_array(source, target) for source in sources)
+        for target in targets:
+            if not target.writable:
+                raise TypeError(f"The output ({type(target).__name__}) is read-only.")
+        if 0 in targets[0].shape:
+            return results
+        changed = _share(sources, targets)
         native = _native.run_operation(
             self._json(call["cast"]),
             [engine_array(source, writable=False) for source in sources],
-            [engine_array(target, writable=True)],
+            [engine_array(target, writable=True) for target in targets],
             None if mask is None else engine_array(mask, writable=False),
             {
                 **settings(runner, call["num_workers"], call["memory"]),
@@ -180,49 +192,59 @@ class Operation:
         run = Run(native)
         if direct:
             run_directly(run)
-            return result
+            return results
         with stopped_by_interrupt(run), showing(run):
             finish(run, call["progress"])
         if bad_ids:
             message = f"{len(bad_ids)} block(s) failed in '{self.name}': {bad_ids[:10]}. "
             message += "First error: IndexError('block_id is out of range')"
             raise RunnerError(message, bad_ids)
-        return result
+        return results
 
     def _json(self, cast: str) -> str:
         return json.dumps({"name": self.name, "parameters": {**self.parameters, "cast": cast}})
 
-    def _output(
-        self, output: SourceLike | None, sources: Sequence[Source], call: Mapping[str, Any]
-    ) -> SourceLike:
-        """The output, or a new array in memory, which worker processes could not write to."""
-        if output is not None:
-            return output
-        _checks.needs_output(call["job_type"])
-        shape, dtype = self.result(sources)
+    def _outputs(
+        self, outputs: Mapping[str, SourceLike | None], sources: Sequence[Source], job_type: str
+    ) -> list[SourceLike]:
+        """The outputs, or new arrays in memory, which worker processes could not write to."""
+        for name, output in outputs.items():
+            if output is None:
+                _checks.needs_output(job_type, name)
+        if all(output is not None for output in outputs.values()):
+            return [output for output in outputs.values() if output is not None]
         own = sources[0].dtype
-        return np.zeros(shape, own if own.newbyteorder("=") == dtype else dtype)
+        made = [
+            np.zeros(shape, own if own.newbyteorder("=") == dtype else dtype)
+            for shape, dtype in self._results(sources)
+        ]
+        given = outputs.values()
+        return [new if one is None else one for one, new in zip(given, made, strict=True)]
 
     def result(self, sources: Sequence[Source]) -> tuple[list[int], np.dtype]:
         """Shape and data type of what it makes of these arrays."""
+        (result,) = self._results(sources)
+        return result
+
+    def _results(self, sources: Sequence[Source]) -> list[tuple[list[int], np.dtype]]:
         arrays = [(source.shape, engine_dtype(source)) for source in sources]
-        ((shape, dtype),) = _native.operation_outputs(self._json(DEFAULTS["cast"]), arrays)
-        return shape, np.dtype(dtype)
+        made = _native.operation_outputs(self._json(DEFAULTS["cast"]), arrays)
+        return [(shape, np.dtype(dtype)) for shape, dtype in made]
 
     def _check_blocked(
         self,
         sources: Sequence[Source],
-        target: Source,
+        targets: Sequence[Source],
         mask: Source | None,
         block_shape: tuple[int, ...] | None,
     ) -> tuple[int, ...]:
         """The reference's refusals for work in blocks, in its order and words."""
-        if self.in_place and any(same_array(source, target) for source in sources):
+        if self.in_place and _share(sources, targets):
             raise ValueError(f"Block-wise {self.in_place} needs 'output' to differ from 'input'.")
         block_shape = derive_block_shape(sources[0], block_shape)
         masks = [] if mask is None else [mask]
-        _checks.same_shape(sources[0], [*sources[1:], *masks], [target])
-        _checks.safe_to_write([target], get_blocking(sources[0].shape, block_shape).block_shape)
+        _checks.same_shape(sources[0], [*sources[1:], *masks], targets)
+        _checks.safe_to_write(targets, get_blocking(sources[0].shape, block_shape).block_shape)
         return block_shape
 
     def _code(
@@ -279,6 +301,11 @@ class Operation:
             words.append(option if value is True else f"{option}={text}")
         command(shlex.join(words), arrays)
         return open_source(output, mode="r+")
+
+
+def _share(sources: Sequence[Source], targets: Sequence[Source]) -> bool:
+    """Whether something is both read and written."""
+    return any(same_array(source, target) for source in sources for target in targets)
 
 
 def resume(runner: Runner, folder: str, num_workers: int) -> Run:

@@ -149,15 +149,23 @@ pub fn only_block(blocks: Vec<Array>) -> Result<Array> {
 ///
 /// # Errors
 /// `value-out-of-range` from the cast; whatever reading and writing give.
-pub fn write_block(io: &BlockIo, mut result: Array, cast: Cast) -> Result<u64> {
+pub fn write_block(io: &BlockIo, result: Array, cast: Cast) -> Result<u64> {
     let [output] = io.outputs else {
         return Err(Error::internal("a block was to be written to other than one output"));
     };
+    write_to(io, &**output, result, cast)
+}
+
+/// As [`write_block`], to one of several outputs.
+///
+/// # Errors
+/// As [`write_block`].
+pub fn write_to(io: &BlockIo, output: &dyn Sink, mut result: Array, cast: Cast) -> Result<u64> {
     let inner = &io.block.inner;
     if result.dtype() != output.dtype() {
         result = result.cast(output.dtype(), cast).map_err(|error| in_region(error, inner))?;
     }
-    let region = with_leading_axes(inner, &**output);
+    let region = with_leading_axes(inner, output);
     if let Some(mask) = io.mask {
         let mut kept = output.read(&region)?;
         take_masked(&mut kept, &result, mask)?;

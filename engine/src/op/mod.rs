@@ -4,6 +4,7 @@
 pub mod arithmetic;
 pub mod blockwise;
 pub mod copy;
+pub mod distance;
 pub mod downsample;
 pub mod isin;
 pub mod kernel;

@@ -14,6 +14,8 @@ macro_rules! operations {
         $then! {
             /// Copy an array into another grid, codec, data type or format
             Copy($crate::op::copy::Copy),
+            /// Tell how far each voxel that is not zero lies from the nearest zero
+            Distance($crate::op::distance::Distance),
             /// Put an array on a coarser grid
             Downsample($crate::op::blockwise::Blockwise<$crate::op::downsample::Downsample>),
             /// Compare each voxel with a number: a mask

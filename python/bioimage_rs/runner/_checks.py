@@ -20,11 +20,11 @@ def output_or_new(
     return np.zeros(like.shape, like.dtype if dtype is None else dtype)
 
 
-def needs_output(job_type: str) -> None:
+def needs_output(job_type: str, name: str = "output") -> None:
     """Refuse worker processes without an output."""
     if job_type.lower() != "local":
         raise ValueError(
-            f"'output' is required for distributed execution (job_type='{job_type}'); pass a "
+            f"'{name}' is required for distributed execution (job_type='{job_type}'); pass a "
             "file-backed (zarr/n5) output array."
         )
 
