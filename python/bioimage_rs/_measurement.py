@@ -108,6 +108,6 @@ def measure(
     return table(run)
 
 
-def table(run: Run) -> Table:
-    """Return the columns that a run has measured."""
-    return {name: data.view(dtype) for name, dtype, data in run._native.table()}
+def table(run: Run, stage: int | None = None) -> Table:
+    """Return the columns that a run has measured, by default in its last pass."""
+    return {name: data.view(dtype) for name, dtype, data in run._native.table(stage)}

@@ -134,7 +134,7 @@ class Operation:
                 f"{self.function.rpartition('.')[2]}() takes {unknown} only with a path as output: "
                 "for a new array"
             )
-        (result,) = self.run_into(inputs, {"output": output}, call)
+        (result,), _ = self.run_into(inputs, {"output": output}, call)
         return result
 
     def run_into(
@@ -142,8 +142,11 @@ class Operation:
         inputs: Mapping[str, SourceLike],
         outputs: Mapping[str, SourceLike | None],
         how: Mapping[str, Any],
-    ) -> list[SourceLike]:
-        """As `run`, for any number of outputs, which have names, too."""
+    ) -> tuple[list[SourceLike], Run | None]:
+        """As `run`, for any number of outputs, which have names, too; none of them is a path.
+
+        Also returns the run, where there was something to do.
+        """
         call = {**DEFAULTS, **how}
         runner = get_runner(call["job_type"], call["job_config"])
         local = runner.job_type == "local"
@@ -152,8 +155,7 @@ class Operation:
         results = self._outputs(outputs, sources, call["job_type"])
         targets = [as_source(result) for result in results]
         if call["resume_from"] is not None:
-            resume(runner, str(call["resume_from"]), call["num_workers"])
-            return results
+            return results, resume(runner, str(call["resume_from"]), call["num_workers"])
         mask = None if call["mask"] is None else as_source(call["mask"])
         block_shape, block_ids = call["block_shape"], call["block_ids"]
         bad_ids: list[int] = []
@@ -173,7 +175,7 @@ class Operation:
             if not target.writable:
                 raise TypeError(f"The output ({type(target).__name__}) is read-only.")
         if 0 in targets[0].shape:
-            return results
+            return results, None
         changed = _share(sources, targets)
         native = _native.run_operation(
             self._json(call["cast"]),
@@ -192,14 +194,14 @@ class Operation:
         run = Run(native)
         if direct:
             run_directly(run)
-            return results
+            return results, run
         with stopped_by_interrupt(run), showing(run):
             finish(run, call["progress"])
         if bad_ids:
             message = f"{len(bad_ids)} block(s) failed in '{self.name}': {bad_ids[:10]}. "
             message += "First error: IndexError('block_id is out of range')"
             raise RunnerError(message, bad_ids)
-        return results
+        return results, run
 
     def _json(self, cast: str) -> str:
         return json.dumps({"name": self.name, "parameters": {**self.parameters, "cast": cast}})

@@ -10,6 +10,7 @@ use bioimage_engine::config::slurm::SlurmDefaults;
 use bioimage_engine::dtype::DType;
 use bioimage_engine::grid::Region;
 use bioimage_engine::op::registry::build;
+use bioimage_engine::op::table::Table;
 use bioimage_engine::op::{ArrayShape, Operation, OperationSpec};
 use bioimage_engine::run::folder::{Code, PathMap};
 use bioimage_engine::run::live::RunView;
@@ -116,9 +117,20 @@ impl Run {
             .map_err(|error| to_python(py, &Error::internal(error.to_string())))
     }
 
-    /// What the run has measured: name, data type and bytes of each column.
-    fn table<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, &'static str, Bytes<'py>)>> {
-        let table = py.detach(|| self.view.folder.table()).into_python(py)?;
+    /// What a pass has measured, by default the last: name, data type and bytes of each column.
+    #[pyo3(signature = (stage=None))]
+    fn table<'py>(
+        &self,
+        py: Python<'py>,
+        stage: Option<usize>,
+    ) -> PyResult<Vec<(String, &'static str, Bytes<'py>)>> {
+        let folder = &self.view.folder;
+        let table = py
+            .detach(|| match stage {
+                Some(stage) => Table::read(&folder.merged(stage)),
+                None => folder.table(),
+            })
+            .into_python(py)?;
         let column = |(name, values): (String, Block)| {
             let dtype = values.dtype().name();
             Ok((name, dtype, lent(py, values)?))

@@ -13,6 +13,7 @@ mod numbers;
 pub mod parameters;
 pub mod reduce;
 pub mod registry;
+pub mod relabel;
 pub mod statistics;
 pub mod table;
 pub mod threshold;

@@ -3,8 +3,10 @@
 use super::arithmetic::Arithmetic;
 use super::blockwise::{BlockOperation, Blockwise};
 use super::parameters::Parameters;
+use super::relabel::Relabel;
 use super::{Operation, OperationSpec};
 use crate::error::{Error, Result};
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// Calls a macro with the operations that have a verb: what the verb does, its name, and the type of
@@ -24,6 +26,10 @@ macro_rules! operations {
             Isin($crate::op::blockwise::Blockwise<$crate::op::isin::IsIn>),
             /// Label the connected components of an array with 1, 2, 3, ...
             Label($crate::op::label::Label),
+            /// Give the labels of an image new ones without gaps
+            RelabelConsecutive($crate::op::relabel::RelabelConsecutive),
+            /// Remove objects that are too small or too large
+            SizeFilter($crate::op::relabel::SizeFilter),
         }
     };
 }
@@ -61,18 +67,22 @@ pub fn build(spec: &OperationSpec) -> Result<Arc<dyn Operation>> {
     arrays(spec)
         .or_else(|| measurements(spec))
         // Its verb would be as many as there are functions.
+        .or_else(|| (spec.name == Relabel::NAME).then(|| Ok(given::<Relabel>(spec)?.operation())))
         .or_else(|| (spec.name == Arithmetic::NAME).then(|| built::<Blockwise<Arithmetic>>(spec)))
         .unwrap_or_else(|| Err(Error::argument(format!("there is no operation '{}'", spec.name))))
 }
 
 fn built<P: Parameters + 'static>(spec: &OperationSpec) -> Result<Arc<dyn Operation>> {
-    let parameters: P = serde_json::from_value(spec.parameters.clone()).map_err(|error| {
+    Ok(Arc::new(given::<P>(spec)?))
+}
+
+fn given<T: DeserializeOwned>(spec: &OperationSpec) -> Result<T> {
+    serde_json::from_value(spec.parameters.clone()).map_err(|error| {
         Error::argument(format!(
             "the parameters of operation '{}' are not understood: {error}",
             spec.name
         ))
-    })?;
-    Ok(Arc::new(parameters))
+    })
 }
 
 #[cfg(test)]

@@ -105,5 +105,5 @@ def distance_transform(
         "block_ids": block_ids,
         "resume_from": resume_from,
     }
-    results = operation.run_into({"input": source}, outputs, how)
+    results, _ = operation.run_into({"input": source}, outputs, how)
     return results[0] if len(results) == 1 else (results[0], results[1])

@@ -1,5 +1,11 @@
 """Segmentation: from images to labels, and from labels to better ones."""
 
 from bioimage_rs.segmentation._label import label
+from bioimage_rs.segmentation._relabel import (
+    relabel,
+    relabel_consecutive,
+    segmentation_filter,
+    size_filter,
+)
 
-__all__ = ["label"]
+__all__ = ["label", "relabel", "relabel_consecutive", "segmentation_filter", "size_filter"]

@@ -4,6 +4,7 @@ pub mod components;
 pub mod distance;
 pub mod gaussian;
 pub mod interpolate;
+pub mod mapping;
 pub mod measure;
 pub mod merge;
 pub mod resample;
