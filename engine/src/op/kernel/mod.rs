@@ -2,6 +2,7 @@
 
 pub mod components;
 pub mod distance;
+pub mod expression;
 pub mod gaussian;
 pub mod interpolate;
 pub mod mapping;
