@@ -11,8 +11,10 @@ mod keys;
 pub mod objects;
 pub mod overlaps;
 pub mod percentiles;
+pub mod properties;
 mod rows;
 pub mod statistics;
+pub mod surface;
 pub mod unique;
 
 use crate::array::Array;

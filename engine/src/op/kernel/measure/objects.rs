@@ -1,8 +1,8 @@
 //! Size, centre of mass and bounding box of each object of a label image.
 
 use super::check_mask;
-use super::rows::{LabelMap, Rows, Tables, run_end};
-use crate::array::{Array, Scalar};
+use super::rows::{LabelMap, Rows, Tables, label_bits, run_end};
+use crate::array::Array;
 use crate::cast::Number;
 use crate::dispatch;
 use crate::dtype::DType;
@@ -176,10 +176,7 @@ impl Found {
         while start < values.len() {
             let end = run_end(values, start);
             if values[start] != T::default() {
-                let label = match values[start].widen() {
-                    Scalar::Integer(label) => label as u64,
-                    Scalar::Float(label) => label as u64,
-                };
+                let label = label_bits(values[start]);
                 self.add_run(label, position, start as u64, end as u64);
             }
             start = end;

@@ -1,6 +1,6 @@
 //! How many voxels each pair of labels of two segmentations shares.
 
-use super::rows::{LabelMap, Rows, Tables, run_end};
+use super::rows::{LabelMap, Rows, Tables, label_bits, run_end};
 use super::{CHUNK, check_mask};
 use crate::array::Array;
 use crate::dispatch;
@@ -92,7 +92,7 @@ fn read(
 ) -> Result<()> {
     to.clear();
     dispatch!(block.dtype(), T => {
-        let labels = block.values::<T>()?[range].iter().map(|label| *label as i64 as u64);
+        let labels = block.values::<T>()?[range].iter().map(|label| label_bits(*label));
         match mask {
             None => to.extend(labels),
             Some(mask) => {

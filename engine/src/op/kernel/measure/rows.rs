@@ -1,5 +1,7 @@
 //! Sorted tables of integers that add up, such as the counts of labels.
 
+use crate::array::Scalar;
+use crate::cast::Number;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -102,6 +104,14 @@ pub(super) fn run_end<T: Copy + PartialEq>(values: &[T], start: usize) -> usize 
         end += STRIDE;
     }
     end + values[end..].iter().take_while(|next| **next == value).count()
+}
+
+/// The bits of an integer label, its sign continued to the left.
+pub(super) fn label_bits<T: Number>(label: T) -> u64 {
+    match label.widen() {
+        Scalar::Integer(label) => label as u64,
+        Scalar::Float(label) => label as u64,
+    }
 }
 
 /// A map from labels, which are spread over the buckets by one multiplication. Nobody gains from
