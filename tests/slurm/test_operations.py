@@ -1,0 +1,59 @@
+"""Every operation that has a verb gives on a cluster what it gives here."""
+
+import json
+
+import numpy as np
+import pytest
+from shell import Bp, content, make_zarr
+from slurm.testbed import Cluster
+
+# What each verb is given besides its input and output.
+OPERATIONS = {
+    "copy": ["--dtype", "u16"],
+    "distance": ["--halo", "6"],
+    "downsample": ["-f", "2", "--order", "1", "--anti-aliasing"],
+    "isin": ["--values", "1,3"],
+    "label": ["--connectivity", "3", "--multi-label"],
+    "relabel-consecutive": ["--start-label", "1"],
+    "size-filter": ["--min-size", "20"],
+    "threshold": ["--threshold", "1"],
+}
+MEASUREMENTS: dict[str, list[str]] = {"statistics": []}
+NO_OPERATIONS = {
+    *("result", "info", "runs", "status", "watch", "logs", "cancel", "resume", "retry"),
+    *("script", "config", "doctor", "help", "kernel"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _image(bp: Bp) -> None:
+    """Labels in some small blobs."""
+    coarse = np.random.default_rng(1).integers(0, 5, (8, 8, 8)).astype("uint8")
+    make_zarr(bp.home / "in.zarr", coarse.repeat(4, 0).repeat(4, 1).repeat(4, 2), (8, 8, 8))
+
+
+def test_no_operation_is_left_out(bp: Bp) -> None:
+    lines = bp.ok("help").partition("Verbs:\n")[2].partition("\n\n")[0].splitlines()
+    verbs = {line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "}
+    assert verbs - NO_OPERATIONS == {*OPERATIONS, *MEASUREMENTS}
+
+
+@pytest.mark.parametrize("verb", OPERATIONS)
+def test_arrays_are_the_same(cluster: Cluster, bp: Bp, verb: str) -> None:
+    how = ["--block-shape", "8,8,8", "--chunks", "8,8,8", "--workers", "2"]
+    options = [*OPERATIONS[verb], *how]
+    bp.ok(verb, "in.zarr", "here.zarr", *options)
+    bp.ok(verb, "in.zarr", "there.zarr", *options, "--backend", "slurm")
+    here, there = content(bp.home / "here.zarr"), content(bp.home / "there.zarr")
+    assert here.any()
+    assert here.dtype == there.dtype
+    assert np.array_equal(here, there)
+
+
+@pytest.mark.parametrize("verb", MEASUREMENTS)
+def test_tables_are_the_same(cluster: Cluster, bp: Bp, verb: str) -> None:
+    how = [*MEASUREMENTS[verb], "--block-shape", "8,8,8", "--workers", "2", "--json"]
+    here = json.loads(bp.ok(verb, "in.zarr", *how))
+    there = json.loads(bp.ok(verb, "in.zarr", *how, "--backend", "slurm"))
+    assert here["table"] == there["table"]
+    assert here["rows"] > 0
