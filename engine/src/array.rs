@@ -6,6 +6,7 @@ use crate::dispatch;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Kind, Result};
 use crate::grid::Region;
+use crate::pages::in_large_pages;
 use ndarray::{ArrayViewD, ArrayViewMutD, IxDyn};
 
 /// An n-dimensional array in C order whose data type is known at run time.
@@ -22,7 +23,7 @@ impl Array {
     /// An array of zeros.
     pub fn zeros(dtype: DType, shape: &[u64]) -> Self {
         let bytes = byte_len(dtype, shape);
-        Array { dtype, shape: shape.to_vec(), words: vec![0; bytes.div_ceil(8)] }
+        Array { dtype, shape: shape.to_vec(), words: in_large_pages(vec![0; bytes.div_ceil(8)]) }
     }
 
     /// An array from its bytes in C order and this machine's byte order.

@@ -11,6 +11,7 @@ pub mod dtype;
 pub mod error;
 pub mod grid;
 pub mod op;
+mod pages;
 pub mod plan;
 pub mod run;
 pub mod source;

@@ -6,6 +6,7 @@
 
 use crate::dtype::Element;
 use crate::error::{Error, Result};
+use crate::pages::in_large_pages;
 
 /// Which neighbouring voxels belong to the same component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -56,7 +57,7 @@ pub fn components<T: Element>(
     joined: Joined,
 ) -> Result<Components> {
     check_connectivity(connectivity, shape.len())?;
-    let mut labels = vec![0; values.len()];
+    let mut labels = in_large_pages(vec![0; values.len()]);
     if values.is_empty() {
         return Ok(Components { labels, count: 0 });
     }
