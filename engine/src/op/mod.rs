@@ -3,20 +3,28 @@
 
 pub mod arithmetic;
 pub mod blockwise;
+pub mod compare;
 pub mod copy;
+pub mod dice;
 pub mod distance;
 pub mod downsample;
+pub mod expr;
+pub mod histogram;
 pub mod isin;
 pub mod kernel;
 pub mod label;
+pub mod morphology;
 mod numbers;
 pub mod parameters;
+pub mod passes;
+pub mod percentiles;
 pub mod reduce;
 pub mod registry;
 pub mod relabel;
 pub mod statistics;
 pub mod table;
 pub mod threshold;
+pub mod unique;
 
 use crate::array::Array;
 use crate::dtype::DType;

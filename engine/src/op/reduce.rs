@@ -83,14 +83,7 @@ impl<R: Reduction> Operation for Reduce<R> {
     }
 
     fn outputs(&self, inputs: &[ArrayShape]) -> Result<Vec<ArrayShape>> {
-        if inputs.len() != R::INPUTS.len() {
-            let expected = R::INPUTS.len();
-            return Err(Error::argument(format!(
-                "{} takes {expected} input(s), not {}",
-                R::NAME,
-                inputs.len()
-            )));
-        }
+        check_number(R::NAME, R::INPUTS, inputs)?;
         self.measure.check(inputs).map(|()| Vec::new())
     }
 
@@ -100,16 +93,7 @@ impl<R: Reduction> Operation for Reduce<R> {
     }
 
     fn run(&self, io: &BlockIo) -> Result<Product> {
-        let mut blocks = Vec::with_capacity(io.inputs.len());
-        for input in io.inputs {
-            io.cancel.check()?;
-            blocks.push(input.read(&io.block.inner)?);
-        }
-        io.cancel.check()?;
-        let partial = postcard::to_stdvec(&self.measure.of_block(io, &blocks)?)
-            .map_err(|error| Error::internal(format!("a partial result: {error}")))?;
-        let read = blocks.iter().map(|block| block.byte_len() as u64).sum();
-        Ok(Product { traffic: Traffic { read, written: 0 }, partial: Some(partial) })
+        of_block(io, |blocks| self.measure.of_block(io, blocks))
     }
 
     fn gives_partials(&self) -> bool {
@@ -117,23 +101,61 @@ impl<R: Reduction> Operation for Reduce<R> {
     }
 
     fn merge(&self, partials: &Partials, merged: &mut dyn Write) -> Result<()> {
-        let mut whole: Option<R::Partial> = None;
-        for bytes in partials.iter() {
-            let partial = postcard::from_bytes(&bytes?).map_err(|error| {
-                Error::new(Kind::RunDamaged, format!("a partial result is damaged: {error}"))
-                    .fix("Measure again.")
-            })?;
-            match &mut whole {
-                None => whole = Some(partial),
-                Some(whole) => self.measure.merge(whole, partial),
-            }
-        }
+        let whole = merged_all(partials, |into, other| self.measure.merge(into, other))?;
         self.measure.finish(whole)?.write(merged)
     }
 
     fn writes(&self) -> Writes {
         Writes::Nothing
     }
+}
+
+/// Checks that there are as many inputs as a measurement takes.
+///
+/// # Errors
+/// `invalid-argument` for another number.
+pub(super) fn check_number(name: &str, expected: &[Input], inputs: &[ArrayShape]) -> Result<()> {
+    if inputs.len() == expected.len() {
+        return Ok(());
+    }
+    let (expected, given) = (expected.len(), inputs.len());
+    Err(Error::argument(format!("{name} takes {expected} input(s), not {given}")))
+}
+
+/// Reads the blocks of all inputs and measures them.
+pub(super) fn of_block<P: Serialize>(
+    io: &BlockIo,
+    measure: impl FnOnce(&[Array]) -> Result<P>,
+) -> Result<Product> {
+    let mut blocks = Vec::with_capacity(io.inputs.len());
+    for input in io.inputs {
+        io.cancel.check()?;
+        blocks.push(input.read(&io.block.inner)?);
+    }
+    io.cancel.check()?;
+    let partial = postcard::to_stdvec(&measure(&blocks)?)
+        .map_err(|error| Error::internal(format!("a partial result: {error}")))?;
+    let read = blocks.iter().map(|block| block.byte_len() as u64).sum();
+    Ok(Product { traffic: Traffic { read, written: 0 }, partial: Some(partial) })
+}
+
+/// The partial results of all blocks as one; none where no block has any.
+pub(super) fn merged_all<P: DeserializeOwned>(
+    partials: &Partials,
+    merge: impl Fn(&mut P, P),
+) -> Result<Option<P>> {
+    let mut whole: Option<P> = None;
+    for bytes in partials.iter() {
+        let partial = postcard::from_bytes(&bytes?).map_err(|error| {
+            Error::new(Kind::RunDamaged, format!("a partial result is damaged: {error}"))
+                .fix("Measure again.")
+        })?;
+        match &mut whole {
+            None => whole = Some(partial),
+            Some(whole) => merge(whole, partial),
+        }
+    }
+    Ok(whole)
 }
 
 #[cfg(test)]

@@ -2,7 +2,12 @@
 
 use super::arithmetic::Arithmetic;
 use super::blockwise::{BlockOperation, Blockwise};
+use super::dice::Dice;
+use super::expr::Expr;
 use super::parameters::Parameters;
+use super::passes::{Passes, Successive};
+use super::percentiles::Percentiles;
+use super::reduce::{Reduce, Reduction};
 use super::relabel::Relabel;
 use super::{Operation, OperationSpec};
 use crate::error::{Error, Result};
@@ -42,6 +47,14 @@ macro_rules! measurements {
         $then! {
             /// Count the voxels of an array and tell their least, greatest and mean value and deviation
             Statistics($crate::op::reduce::Reduce<$crate::op::statistics::Statistics>),
+            /// List the values of an array and count how often each occurs
+            Unique($crate::op::reduce::Reduce<$crate::op::unique::Unique>),
+            /// Count the voxels of an array in bins of equal width
+            Histogram($crate::op::passes::Passes<$crate::op::histogram::Histogram>),
+            /// Measure size, centre of mass and bounding box of each label
+            Morphology($crate::op::reduce::Reduce<$crate::op::morphology::Morphology>),
+            /// Tell how well a segmentation agrees with a reference
+            Compare($crate::op::reduce::Reduce<$crate::op::compare::Compare>),
         }
     };
 }
@@ -66,10 +79,21 @@ pub fn build(spec: &OperationSpec) -> Result<Arc<dyn Operation>> {
     let (arrays, measurements) = (operations!(finder), measurements!(finder));
     arrays(spec)
         .or_else(|| measurements(spec))
-        // Its verb would be as many as there are functions.
-        .or_else(|| (spec.name == Relabel::NAME).then(|| Ok(given::<Relabel>(spec)?.operation())))
-        .or_else(|| (spec.name == Arithmetic::NAME).then(|| built::<Blockwise<Arithmetic>>(spec)))
+        .or_else(|| without_verb(spec))
         .unwrap_or_else(|| Err(Error::argument(format!("there is no operation '{}'", spec.name))))
+}
+
+/// Operations of Python functions whose verb would be as many as there are functions, or which take
+/// what is no option of a verb, such as arrays by names.
+fn without_verb(spec: &OperationSpec) -> Option<Result<Arc<dyn Operation>>> {
+    match spec.name.as_str() {
+        Arithmetic::NAME => Some(built::<Blockwise<Arithmetic>>(spec)),
+        Relabel::NAME => Some(given::<Relabel>(spec).map(Relabel::operation)),
+        Expr::NAME => Some(built::<Blockwise<Expr>>(spec)),
+        Dice::NAME => Some(built::<Reduce<Dice>>(spec)),
+        Percentiles::NAME => Some(built::<Passes<Percentiles>>(spec)),
+        _ => None,
+    }
 }
 
 fn built<P: Parameters + 'static>(spec: &OperationSpec) -> Result<Arc<dyn Operation>> {
