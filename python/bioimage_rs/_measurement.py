@@ -1,7 +1,7 @@
 """What functions that measure have in common."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from bioimage_rs._progress import showing
 from bioimage_rs._runs import Run, finish, stopped_by_interrupt
 from bioimage_rs.errors import RunnerError
 from bioimage_rs.runner import RunnerConfig, _checks, get_runner
-from bioimage_rs.runner._base import known_blocks
+from bioimage_rs.runner._base import before_cleanup, known_blocks
 from bioimage_rs.sources import SourceLike, as_source
 from bioimage_rs.sources._array import engine_array
 from bioimage_rs.util import check_direct, check_rerun_args, derive_block_shape, get_blocking
@@ -32,6 +32,7 @@ class How:
     mask: SourceLike | None = None
     block_ids: Sequence[int] | None = None
     resume_from: str | None = None
+    pre_cleanup: Callable[[str], None] | None = None
 
 
 def measure(
@@ -41,6 +42,7 @@ def measure(
     how: How,
     *,
     function: str,
+    arguments: Mapping[str, Any] | None = None,
 ) -> Table:
     """Measure at once where nothing asks for blocks, else block by block.
 
@@ -54,6 +56,8 @@ def measure(
         How and where.
     function
         The function that asks, as users write it.
+    arguments
+        Its arguments besides the inputs; by default the parameters.
 
     Returns
     -------
@@ -66,7 +70,9 @@ def measure(
     )
     sources = [as_source(array) for array in inputs.values()]
     if how.resume_from is not None:
-        return table(resume(runner, how.resume_from, how.num_workers))
+        resumed = resume(runner, how.resume_from, how.num_workers)
+        before_cleanup(how.pre_cleanup, resumed)
+        return table(resumed)
     mask = None if how.mask is None else as_source(how.mask)
     block_shape, block_ids = how.block_shape, how.block_ids
     bad_ids: list[int] = []
@@ -80,7 +86,10 @@ def measure(
         runner._check_settings()
     if 0 in sources[0].shape:
         return {}
-    options = [f"{key}={value!r}" for key, value in parameters.items()]
+    options = [
+        f"{key}={value!r}"
+        for key, value in (parameters if arguments is None else arguments).items()
+    ]
     options += [f"num_workers={how.num_workers}", f"job_type={runner.job_type!r}"]
     code = {"bp": "", "python": f"{function}({', '.join([*inputs, *options])})", "rust": ""}
     native = _native.run_operation(
@@ -105,6 +114,8 @@ def measure(
         message = f"{len(bad_ids)} block(s) failed in '{name}': {bad_ids[:10]}. "
         message += "First error: IndexError('block_id is out of range')"
         raise RunnerError(message, bad_ids)
+    if runner.job_type != "local":
+        before_cleanup(how.pre_cleanup, run)
     return table(run)
 
 

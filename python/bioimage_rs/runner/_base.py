@@ -435,7 +435,7 @@ class Runner:
                 missing,
             )
         if not self._is_local:
-            _before_cleanup(pre_cleanup, run)
+            before_cleanup(pre_cleanup, run)
         return run.result if has_return_val else None
 
     def _resume(
@@ -480,7 +480,7 @@ class _DistributedRunner(Runner):
         settings = self.config._resumed_with()
         run._resume(backend=self.job_type, workers=num_workers, **settings)
         run.wait()
-        _before_cleanup(pre_cleanup, run)
+        before_cleanup(pre_cleanup, run)
         return run.result if run._has_values else None
 
     def _resume(
@@ -570,7 +570,7 @@ class SlurmRunner(_DistributedRunner):
         run = attach(tmp_folder)
         with showing(run):
             run.wait()
-        _before_cleanup(pre_cleanup, run)
+        before_cleanup(pre_cleanup, run)
         return run.result if run._has_values else None
 
 
@@ -631,7 +631,7 @@ class _Sources:
         return get_blocking(domain.shape, derive_block_shape(domain, block_shape), roi)
 
 
-def _before_cleanup(callback: Callable[[str], None] | None, run: Run) -> None:
+def before_cleanup(callback: Callable[[str], None] | None, run: Run) -> None:
     """Call back with the folder; what is raised then must not cost the values."""
     if callback is None:
         return
