@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bioimage_rs import (
         errors,
+        evaluation,
         io,
         morphology,
         operations,
@@ -63,6 +64,7 @@ __all__ = [
     "defaults",
     "downsample",
     "errors",
+    "evaluation",
     "for_each_location",
     "get_runner",
     "io",
@@ -117,6 +119,7 @@ _PLACES = {
 }
 _MODULES = {
     "errors",
+    "evaluation",
     "io",
     "morphology",
     "operations",

@@ -6,6 +6,7 @@ mod blocking;
 mod commands;
 mod config;
 mod errors;
+mod evaluation;
 mod foreign;
 mod function;
 mod language;
@@ -32,6 +33,10 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<runs::Run>()?;
     module.add_class::<live::LiveView>()?;
     module.add_class::<commands::Reply>()?;
+    module.add_class::<evaluation::Contingency>()?;
+    module.add_function(wrap_pyfunction!(evaluation::coordinate_matching, module)?)?;
+    module.add_function(wrap_pyfunction!(evaluation::otsu, module)?)?;
+    module.add_function(wrap_pyfunction!(evaluation::li, module)?)?;
     module.add_function(wrap_pyfunction!(wrapped::wrap, module)?)?;
     module.add_function(wrap_pyfunction!(wrapped::sample, module)?)?;
     module.add_function(wrap_pyfunction!(runs::run_operation, module)?)?;

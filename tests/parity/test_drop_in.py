@@ -13,20 +13,22 @@ import pytest
 # Operations and what belongs to them are added with their own tests.
 LATER = {
     "compute_edge_costs",
-    "evaluation",
     "filters",
-    "morphology",
+    "find_local_maxima",
+    "map_points_to_objects",
     "multicut_decomposition",
     "multicut_gaec",
     "multicut_kernighan_lin",
+    "regionprops",
     "stitch_segmentation",
     "stitch_tiled_segmentation",
     "transform_probabilities_to_costs",
-    "unique",
     "watershed",
 }
 MODULES = [
     "",
+    "evaluation",
+    "morphology",
     "operations",
     "runner",
     "segmentation",
