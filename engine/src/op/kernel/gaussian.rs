@@ -1,18 +1,64 @@
 //! Gaussian smoothing: separable correlation in single precision, mirrored at the border without
 //! repeating the border voxel.
 
-/// Half of a normalised Gaussian: the weight of the centre, then those of its neighbours outwards.
-///
-/// The radius is `ceil(truncate * sigma)`, at least 1.
-pub fn half_kernel(sigma: f64, truncate: f64) -> Vec<f32> {
-    let radius = radius(sigma, truncate);
-    let weight = |x: usize| (-0.5 * (x as f64 / sigma).powi(2)).exp();
-    let weights: Vec<f64> = (0..=radius).map(weight).collect();
-    let sum = weights[0] + 2.0 * weights[1..].iter().sum::<f64>();
-    weights.iter().map(|weight| (weight / sum) as f32).collect()
+use super::cascade::{Cascade, Each, Extents};
+
+/// A correlation kernel for one axis: the weight of the centre, then those of its neighbours outwards
+/// to one side. Those on the other side are the same, or in an odd kernel their negatives.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Kernel {
+    pub weights: Vec<f32>,
+    pub odd: bool,
 }
 
-/// How far a kernel reaches.
+impl Kernel {
+    /// The kernel that leaves an axis as it is.
+    pub(super) fn unit() -> Kernel {
+        Kernel { weights: vec![1.0], odd: false }
+    }
+
+    /// A Gaussian (order 0) or its first or second derivative, cut off at `3 + order / 2` sigma; at
+    /// least one neighbour is taken.
+    ///
+    /// The weights are scaled so that a constant stays (order 0), a slope of one gives one (1), and
+    /// a parabola of curvature one gives one (2); derivatives of a constant are zero.
+    pub(super) fn gaussian(sigma: f64, order: usize) -> Kernel {
+        let radius = radius(sigma, TRUNCATE + 0.5 * order as f64);
+        let mut weights: Vec<f64> = (0..=radius)
+            .map(|x| {
+                let x = x as f64 / sigma;
+                let gaussian = (-0.5 * x * x).exp();
+                match order {
+                    0 => gaussian,
+                    1 => x * gaussian,
+                    _ => (x * x - 1.0) * gaussian,
+                }
+            })
+            .collect();
+        let sum = |weights: &[f64], factor: fn(f64) -> f64| -> f64 {
+            let sides = weights.iter().enumerate().skip(1);
+            2.0 * sides.map(|(x, weight)| weight * factor(x as f64)).sum::<f64>()
+        };
+        if order == 2 {
+            let mean = (weights[0] + sum(&weights, |_| 1.0)) / (2 * radius + 1) as f64;
+            weights.iter_mut().for_each(|weight| *weight -= mean);
+        }
+        let response = match order {
+            0 => weights[0] + sum(&weights, |_| 1.0),
+            1 => sum(&weights, |x| x),
+            _ => sum(&weights, |x| x * x / 2.0),
+        };
+        let weights = weights.iter().map(|weight| (weight / response) as f32).collect();
+        Kernel { weights, odd: order == 1 }
+    }
+
+    /// How many neighbours it takes on each side.
+    pub(super) fn radius(&self) -> usize {
+        self.weights.len() - 1
+    }
+}
+
+/// How far a kernel reaches: `ceil(truncate * sigma)`, at least 1.
 pub fn radius(sigma: f64, truncate: f64) -> usize {
     ((truncate * sigma).ceil() as usize).max(1)
 }
@@ -22,30 +68,48 @@ pub const TRUNCATE: f64 = 3.0;
 
 /// Smooths a C-order array with one sigma for each axis, in voxels; 0 leaves an axis as it is.
 ///
+/// Takes the bytes of the result besides those of the values, and a few megabytes.
+///
 /// ```
 /// use bioimage_engine::op::kernel::gaussian::smooth;
 /// let smoothed = smooth(vec![0.0, 0.0, 4.0, 0.0, 0.0], &[5], &[1.0]);
 /// assert!(smoothed[2] < 4.0 && smoothed[1] > 0.0 && smoothed[1] == smoothed[3]);
 /// ```
 pub fn smooth(mut values: Vec<f32>, shape: &[u64], sigma: &[f64]) -> Vec<f32> {
+    let extents: Vec<usize> = shape.iter().map(|&n| n as usize).collect();
+    let kernels: Vec<Kernel> = (0..shape.len())
+        .map(|axis| match sigma[axis] {
+            sigma if sigma > 0.0 && extents[axis] > 1 => Kernel::gaussian(sigma, 0),
+            _ => Kernel::unit(),
+        })
+        .collect();
+    let mut end = shape.len();
     let mut other = Vec::new();
-    for axis in 0..shape.len() {
-        let extent = shape[axis] as usize;
-        if sigma[axis] <= 0.0 || extent < 2 || values.is_empty() {
-            continue;
+    while end > 0 && !values.is_empty() {
+        // Three axes at a time; those behind them, which are done, count as one.
+        let start = end.saturating_sub(if end == shape.len() { 3 } else { 2 });
+        let behind = extents[end..].iter().product();
+        let mut axes: Vec<usize> = extents[start..end].to_vec();
+        let mut cascade: Vec<_> = kernels[start..end].iter().map(|k| vec![k.clone()]).collect();
+        if end < shape.len() {
+            axes.push(behind);
+            cascade.push(vec![Kernel::unit()]);
         }
-        let kernel = half_kernel(sigma[axis], TRUNCATE);
-        let inner = shape[axis + 1..].iter().product::<u64>() as usize;
-        other.resize(values.len(), 0.0);
-        let planes =
-            values.chunks_exact(extent * inner).zip(other.chunks_exact_mut(extent * inner));
-        if inner == 1 {
-            let mut padded = Vec::new();
-            planes.for_each(|(from, to)| correlate_row(from, to, &kernel, &mut padded));
-        } else {
-            planes.for_each(|(from, to)| correlate_lines(from, to, inner, &kernel));
+        if cascade.iter().flatten().any(|kernel| kernel.radius() > 0) {
+            other.resize(values.len(), 0.0);
+            let cascade = Cascade::new(&cascade, &[vec![0; axes.len()]]);
+            let extents = Extents::whole(&axes);
+            let parts =
+                values.chunks_exact(extents.voxels()).zip(other.chunks_exact_mut(extents.voxels()));
+            for (from, to) in parts {
+                let load = |offset: usize, row: &mut [f32]| {
+                    row.copy_from_slice(&from[offset..][..row.len()])
+                };
+                cascade.run(&load, &extents, &Each, to);
+            }
+            std::mem::swap(&mut values, &mut other);
         }
-        std::mem::swap(&mut values, &mut other);
+        end = start;
     }
     values
 }
@@ -60,50 +124,6 @@ pub fn mirrored(i: isize, extent: usize) -> usize {
     i.min(period - i) as usize
 }
 
-/// Along the contiguous axis.
-fn correlate_row(from: &[f32], to: &mut [f32], kernel: &[f32], padded: &mut Vec<f32>) {
-    let radius = kernel.len() - 1;
-    padded.clear();
-    let border = |i: isize| from[mirrored(i, from.len())];
-    padded.extend((-(radius as isize)..0).map(border));
-    padded.extend_from_slice(from);
-    padded.extend((from.len()..from.len() + radius).map(|i| border(i as isize)));
-    for (to, centre) in to.iter_mut().zip(&padded[radius..]) {
-        *to = kernel[0] * centre;
-    }
-    for (distance, weight) in kernel.iter().enumerate().skip(1) {
-        let (left, right) = (&padded[radius - distance..], &padded[radius + distance..]);
-        for ((to, left), right) in to.iter_mut().zip(left).zip(right) {
-            *to += weight * (left + right);
-        }
-    }
-}
-
-/// Values of a line that are summed up at once, so that all lines of a sum stay in the cache.
-const TILE: usize = 2048;
-
-/// Along another axis, whose neighbours are `inner` values apart: whole lines are added up.
-fn correlate_lines(from: &[f32], to: &mut [f32], inner: usize, kernel: &[f32]) {
-    let extent = from.len() / inner;
-    for first in (0..inner).step_by(TILE) {
-        let len = TILE.min(inner - first);
-        let line = |at: isize| &from[mirrored(at, extent) * inner + first..][..len];
-        for i in 0..extent {
-            let to = &mut to[i * inner + first..][..len];
-            for (to, centre) in to.iter_mut().zip(line(i as isize)) {
-                *to = kernel[0] * centre;
-            }
-            for (distance, weight) in kernel.iter().enumerate().skip(1) {
-                let (i, distance) = (i as isize, distance as isize);
-                let sides = line(i - distance).iter().zip(line(i + distance));
-                for (to, (left, right)) in to.iter_mut().zip(sides) {
-                    *to += weight * (left + right);
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,7 +131,7 @@ mod tests {
     #[test]
     fn constants_stay_and_weights_sum_to_one() {
         for sigma in [0.3, 1.0, 2.5] {
-            let kernel = half_kernel(sigma, TRUNCATE);
+            let kernel = Kernel::gaussian(sigma, 0).weights;
             let sum = kernel[0] + 2.0 * kernel[1..].iter().sum::<f32>();
             assert!((sum - 1.0).abs() < 1e-6);
             let smoothed = smooth(vec![201.0; 5 * 3 * 4], &[5, 3, 4], &[sigma; 3]);
@@ -125,11 +145,29 @@ mod tests {
         let along_rows = smooth(row.clone(), &[1, 4], &[0.0, 1.0]);
         let along_columns = smooth(row, &[4, 1], &[1.0, 0.0]);
         assert_eq!(along_rows, along_columns);
-        let kernel = half_kernel(1.0, TRUNCATE);
+        let kernel = Kernel::gaussian(1.0, 0).weights;
         let first = kernel[0] * 1.0 + 2.0 * (kernel[1] * 5.0 + kernel[2] * 2.0 + kernel[3] * 8.0);
         assert!((along_rows[0] - first).abs() < 1e-5);
         let two_axes = smooth((0..12).map(|v| v as f32).collect(), &[2, 6], &[0.0, 1.0]);
         let one: Vec<f32> = smooth((6..12).map(|v| v as f32).collect(), &[6], &[1.0]);
         assert_eq!(two_axes[6..], one);
+    }
+
+    #[test]
+    fn any_number_of_axes_is_smoothed() {
+        let values: Vec<f32> = (0..720).map(|v| (v * 37 % 101) as f32).collect();
+        let sigma = [0.5, 0.0, 1.0, 0.7, 1.2, 0.4];
+        for shape in [[2, 3, 4, 5, 6, 1], [3, 2, 1, 4, 5, 6], [6, 1, 5, 2, 4, 3]] {
+            let mut expected = values.clone();
+            for axis in (0..6).rev() {
+                let one: Vec<f64> =
+                    (0..6).map(|a| if a == axis { sigma[a] } else { 0.0 }).collect();
+                expected = smooth(expected, &shape, &one);
+            }
+            let smoothed = smooth(values.clone(), &shape, &sigma);
+            for (value, expected) in smoothed.iter().zip(&expected) {
+                assert!((value - expected).abs() < 1e-3);
+            }
+        }
     }
 }

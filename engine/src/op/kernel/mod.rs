@@ -1,8 +1,11 @@
 //! Numeric kernels on blocks in memory, shared by operations and by sources that transform on read.
 
+mod cascade;
 pub mod components;
 pub mod distance;
+mod eigenvalues;
 pub mod expression;
+pub mod filter;
 pub mod gaussian;
 pub mod interpolate;
 pub mod mapping;
