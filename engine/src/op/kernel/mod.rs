@@ -12,6 +12,7 @@ pub mod mapping;
 pub mod measure;
 pub mod merge;
 pub mod resample;
+pub mod window;
 
 use crate::array::{Array, Scalar};
 use crate::cast::Number;
