@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from bioimage_rs import (
         errors,
         evaluation,
+        filters,
         io,
         morphology,
         operations,
@@ -65,6 +66,7 @@ __all__ = [
     "downsample",
     "errors",
     "evaluation",
+    "filters",
     "for_each_location",
     "get_runner",
     "io",
@@ -120,6 +122,7 @@ _PLACES = {
 _MODULES = {
     "errors",
     "evaluation",
+    "filters",
     "io",
     "morphology",
     "operations",

@@ -13,7 +13,6 @@ import pytest
 # Operations and what belongs to them are added with their own tests.
 LATER = {
     "compute_edge_costs",
-    "filters",
     "find_local_maxima",
     "map_points_to_objects",
     "multicut_decomposition",
@@ -28,6 +27,7 @@ LATER = {
 MODULES = [
     "",
     "evaluation",
+    "filters",
     "morphology",
     "operations",
     "runner",

@@ -9,6 +9,7 @@ pub mod dice;
 pub mod distance;
 pub mod downsample;
 pub mod expr;
+pub mod filters;
 pub mod histogram;
 pub mod isin;
 pub mod kernel;

@@ -25,6 +25,16 @@ macro_rules! operations {
             Distance($crate::op::distance::Distance),
             /// Put an array on a coarser grid
             Downsample($crate::op::blockwise::Blockwise<$crate::op::downsample::Downsample>),
+            /// Smooth an image with a Gaussian
+            Gaussian($crate::op::blockwise::Blockwise<$crate::op::filters::Gaussian>),
+            /// Show edges: the length of the gradient of the smoothed image
+            Gradient($crate::op::blockwise::Blockwise<$crate::op::filters::Gradient>),
+            /// Show blobs and edges: the Laplacian of the smoothed image
+            Laplace($crate::op::blockwise::Blockwise<$crate::op::filters::Laplace>),
+            /// Show ridges, tubes and blobs: eigenvalues of the second derivatives of the smoothed image
+            Hessian($crate::op::blockwise::Blockwise<$crate::op::filters::Hessian>),
+            /// Show edges, corners and texture: eigenvalues of the structure tensor
+            Structure($crate::op::blockwise::Blockwise<$crate::op::filters::Structure>),
             /// Compare each voxel with a number: a mask
             Threshold($crate::op::blockwise::Blockwise<$crate::op::threshold::Threshold>),
             /// Tell which voxels have one of some values: a mask

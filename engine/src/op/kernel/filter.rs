@@ -127,8 +127,9 @@ impl Filter {
                 )));
             }
             if let Some(bad) = scale.iter().find(|sigma| !(sigma.is_finite() && **sigma > 0.0)) {
-                return Err(Error::argument(format!("{name} of {kind} is {bad}"))
-                    .fix("It must be finite and above 0."));
+                return Err(Error::argument(format!(
+                    "{kind}: {name} values must be finite and positive, not {bad}"
+                )));
             }
         }
         let channels = if kind.has_channels() { ndim } else { 0 };
