@@ -238,6 +238,31 @@ fn every_operation_is_a_verb_by_the_same_template() {
     assert!(said.out.contains(", 2, \""), "{}", said.out);
     assert!(said.out.contains("align=\"center\""), "{}", said.out);
 
+    let said = place.bp("downsample in.zarr max.zarr -f 12 --method max");
+    assert_eq!(said.code(), 0, "{}", said.err);
+    assert_eq!(place.read("max.zarr").values::<u16>().unwrap(), [*values.iter().max().unwrap()]);
+
+    let said = place.bp("gaussian in.zarr smooth.zarr --sigma 0.5,1,2 --workers 2");
+    assert_eq!(said.code(), 0, "{}", said.err);
+    assert_eq!(place.read("smooth.zarr").dtype(), DType::F32);
+    let said = place.bp("script last --language python");
+    assert!(
+        said.out.contains("filters.gaussian_smoothing(")
+            && said.out.contains("[0.5, 1.0, 2.0], \""),
+        "{}",
+        said.out
+    );
+    for (line, shape) in [
+        ("hessian in.zarr h.zarr --sigma 1", &[3, 12, 12, 12][..]),
+        ("structure in.zarr s.zarr --sigma 1 --outer-scale 2 --return-channel 2", &[12, 12, 12]),
+        ("gradient in.zarr g.zarr --sigma 1", &[12, 12, 12]),
+        ("laplace in.zarr l.zarr --sigma 1", &[12, 12, 12]),
+    ] {
+        let said = place.bp(line);
+        assert_eq!(said.code(), 0, "{line}: {}", said.err);
+        assert_eq!(place.read(line.split(' ').nth(2).unwrap()).shape(), shape, "{line}");
+    }
+
     let said = place.bp("threshold in.zarr mask.zarr --threshold 30000.5 --operator less");
     assert_eq!(said.code(), 0, "{}", said.err);
     let below: Vec<bool> = values.iter().map(|value| *value <= 30000).collect();
@@ -262,6 +287,12 @@ fn every_operation_is_a_verb_by_the_same_template() {
         ("downsample in.zarr out.zarr -f two", "'two' is not understood"),
         ("downsample in.zarr out.zarr -f 2 --order 6", "--order"),
         ("downsample in.zarr in.zarr -f 2", "exists with shape 12,12,12, not 6,6,6"),
+        ("downsample in.zarr out.zarr -f 2 --method mean --order 1", "are for the method 'sample'"),
+        ("gaussian in.zarr out.zarr", "--sigma"),
+        ("gaussian in.zarr out.zarr --sigma 0", "must be finite and positive, not 0"),
+        ("gaussian in.zarr out.zarr --sigma 1,2", "2 values, the array has 3 axes"),
+        ("hessian in.zarr out.zarr --sigma 1 --return-channel 3", "no channel 3"),
+        ("structure in.zarr out.zarr --sigma 1", "--outer-scale"),
         ("threshold in.zarr out.zarr --threshold much", "'much' is not a number"),
         ("threshold in.zarr found.zarr --threshold 1", "dtype uint8, not bool"),
         ("downsample in.zarr out.zarr -f 2 --mask mask.zarr", "the mask"),

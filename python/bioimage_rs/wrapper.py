@@ -39,6 +39,7 @@ __all__ = [
     "ThresholdSource",
     "TransformationSource",
     "TransposeSource",
+    "WindowSource",
     "WrapperSource",
     "register_wrapper",
     "wrapper_from_spec",
@@ -1108,3 +1109,82 @@ class ResizedSource(_SampledSource):
             "fill_value": self._fill_value,
             "align": self._align,
         }
+
+
+@_engine_wrapper
+class WindowSource(WrapperSource):
+    """A source on a coarser grid, of which each voxel stands for a window of voxels.
+
+    Parameters
+    ----------
+    source
+        The source or array to wrap.
+    factors
+        Extents of a window: one number or one for each axis, at least 1. Windows at the end are
+        clipped.
+    method
+        What becomes of a window: `mean` (of integers rounded, halves away from zero), `median`,
+        `max`, `min`, `mode` (the most frequent value, the smallest of several; for labels) or
+        `sparse-mode` (the same without 0, which is left only where there is nothing else).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bioimage_rs.wrapper import WindowSource
+    >>> WindowSource(np.array([[1, 1, 9], [5, 1, 9]]), 2, method="mode")[:]
+    array([[1, 9]])
+    """
+
+    def __init__(
+        self, source: SourceLike, factors: int | Sequence[int], *, method: str = "mean"
+    ) -> None:
+        super().__init__(source)
+        ndim = self._source.ndim
+        given = [factors] * ndim if isinstance(factors, int | np.integer) else factors
+        self._factors = tuple(int(factor) for factor in given)
+        if len(self._factors) != ndim:
+            raise ValueError(
+                f"factors {self._factors} must match the wrapped source dimensionality {ndim}."
+            )
+        if min(self._factors, default=1) < 1:
+            raise ValueError(f"factors must be at least 1, got {self._factors}.")
+        if method not in _WINDOW_METHODS:
+            raise ValueError(f"method must be one of {_WINDOW_METHODS}, got {method!r}.")
+        self._method = method
+
+    def _coarser(self, extents: tuple[int, ...]) -> tuple[int, ...]:
+        pairs = zip(extents, self._factors, strict=True)
+        return tuple(-(-extent // factor) for extent, factor in pairs)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Extents of the result."""
+        return self._coarser(self._source.shape)
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """What the source's chunks are on the new grid."""
+        chunks = self._source.chunks
+        return None if chunks is None else self._coarser(chunks)
+
+    @property
+    def shards(self) -> tuple[int, ...] | None:
+        """None: the grids differ."""
+        return None
+
+    def _getitem(self, roi: Roi) -> np.ndarray:
+        if _is_empty(roi):
+            return np.empty(_extents(roi), self.dtype)
+        block = self._read_native(roi)
+        if block is None:
+            raise TypeError(f"Windows of a source of dtype {self.dtype} cannot be made one voxel.")
+        return block
+
+    def _engine_steps(self) -> list[dict[str, Any]] | None:
+        return [{"wrapper": "window", "factors": self._factors, "method": self._method}]
+
+    def _params(self) -> dict[str, Any]:
+        return {"factors": self._factors, "method": self._method}
+
+
+_WINDOW_METHODS = ("max", "mean", "median", "min", "mode", "sparse-mode")

@@ -10,6 +10,7 @@ import pytest
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from skimage import measure
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +120,69 @@ def test_paths_give_an_array_with_its_voxel_size(home: Path) -> None:
     assert ', 2, "' in script
     exec(script.replace("part.zarr", "again.zarr").replace("num_workers=1, ", ""), {"bp": bp})
     np.testing.assert_array_equal(bp.open_source("again.zarr")[...], part[...])
+
+
+METHODS: dict[str, Any] = {
+    "mean": np.mean,
+    "max": np.max,
+    "min": np.min,
+    "median": np.median,
+    "mode": lambda window: min(np.unique(window), key=lambda one: (-np.sum(window == one), one)),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_windows_become_what_numpy_makes_of_them(method: str, data: st.DataObject) -> None:
+    ndim = data.draw(st.integers(1, 4))
+    shape = tuple(data.draw(st.lists(st.integers(1, 9), min_size=ndim, max_size=ndim)))
+    factors = tuple(data.draw(st.lists(st.integers(1, 4), min_size=ndim, max_size=ndim)))
+    dtype = data.draw(st.sampled_from(["uint8", "int16", "uint64", "float32", "float64"]))
+    content = values(shape, dtype) // 50
+    if dtype == "uint64":
+        content += np.uint64(2**63)
+    block = data.draw(st.none() | st.just((2,) * ndim))
+    made = np.asarray(bp.downsample(content, factors, method=method, block_shape=block))
+    for position in np.ndindex(made.shape):
+        window = content[
+            tuple(slice(p * f, p * f + f) for p, f in zip(position, factors, strict=True))
+        ]
+        if dtype == "uint64" and method in ("mean", "median"):
+            window = window - np.uint64(2**63)
+            found = made[position] - np.uint64(2**63)
+        else:
+            found = made[position]
+        expected = METHODS[method](window)
+        if np.dtype(dtype).kind != "f":
+            expected = int(np.floor(abs(float(expected)) + 0.5) * np.sign(float(expected)))
+            if dtype == "uint64" and method not in ("mean", "median"):
+                expected = METHODS[method](window)
+            assert found == expected
+        else:
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_windows_by_scikit_image_in_worker_processes(home: Path) -> None:
+    content = values((16, 24, 12), "float32")
+    source = zarr.create_array(home / "in.zarr", data=content, chunks=(8, 8, 4))
+    expected = measure.block_reduce(content, (2, 3, 2), np.mean)  # type: ignore[no-untyped-call]
+    out = zarr.create_array(home / "out.zarr", shape=(8, 8, 6), dtype="float32", chunks=(4, 4, 2))
+    how: Any = {"job_type": "subprocess", "num_workers": 2, "block_shape": (4, 4, 2)}
+    bp.downsample(source, (2, 3, 2), out, method="mean", **how)
+    np.testing.assert_allclose(np.asarray(out[...]), expected, rtol=1e-6)
+    path = bp.downsample("in.zarr", (2, 3, 2), "made.zarr", method="mean", num_workers=2)
+    np.testing.assert_array_equal(path[...], out[...])
+    labels = np.full((4, 4), 2**60 + 1, "uint64")
+    labels[0, :3] = 0
+    for method, first in (("mode", 0), ("sparse-mode", 2**60 + 1)):
+        made = np.asarray(bp.downsample(labels, (1, 4), method=method))
+        assert made[:, 0].tolist() == [first, 2**60 + 1, 2**60 + 1, 2**60 + 1]
+
+
+def test_methods_that_are_none() -> None:
+    content = values((8, 8), "uint8")
+    with pytest.raises(ValueError, match="method must be one of"):
+        bp.downsample(content, 2, method="sum")
+    with pytest.raises(ValueError, match="are for the method 'sample'"):
+        bp.downsample(content, 2, method="mean", order=1)

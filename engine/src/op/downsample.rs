@@ -1,7 +1,7 @@
 //! Downsampling: an array on a coarser grid.
 //!
-//! It is done while the input is read, see [`Resize`]. Halo: none, since every block reads what it needs
-//! of the input. Memory: the block, and what reading it takes, which the source knows.
+//! It is done while the input is read, see [`Resize`] and [`Window`]. Halo: none, since every block reads
+//! what it needs of the input. Memory: the block, and what reading it takes, which the source knows.
 
 use super::ArrayShape;
 use super::blockwise::{BlockOperation, only_block, only_input};
@@ -9,11 +9,50 @@ use super::parameters::PerAxis;
 use crate::array::{Array, Scalar};
 use crate::error::{Error, Result};
 use crate::grid::Block;
+use crate::op::kernel::window;
 use crate::source::Source;
-use crate::source::wrap::{Align, Resize, Wrap};
+use crate::source::wrap::{Align, Resize, Window, Wrap};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+/// How voxels become fewer.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// By interpolation at the points of the new grid.
+    #[default]
+    Sample,
+    /// The mean of each window.
+    Mean,
+    /// The most frequent value of each window, the smallest of several; for labels.
+    Mode,
+    /// The same without 0, which is left only where there is nothing else.
+    SparseMode,
+    /// The largest value of each window.
+    Max,
+    /// The smallest value of each window.
+    Min,
+    /// The middle value of each window.
+    Median,
+}
+
+impl Method {
+    /// What is made of a window; none where there is none.
+    pub fn of_window(self) -> Option<window::Method> {
+        Some(match self {
+            Method::Sample => return None,
+            Method::Mean => window::Method::Mean,
+            Method::Mode => window::Method::Mode,
+            Method::SparseMode => window::Method::SparseMode,
+            Method::Max => window::Method::Max,
+            Method::Min => window::Method::Min,
+            Method::Median => window::Method::Median,
+        })
+    }
+}
 
 /// Parameters of a downsampling.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
@@ -21,6 +60,10 @@ pub struct Downsample {
     /// Voxels that become one, such as 2 or 1,2,2
     #[arg(long, short = 'f', value_name = "N[,N...]")]
     pub scale_factor: PerAxis<u64>,
+    /// How voxels become one: by sampling, or from all voxels of the window that they are
+    #[serde(default)]
+    #[arg(long, value_name = "HOW", default_value_t, value_enum)]
+    pub method: Method,
     /// Interpolation order, from 0 (the nearest voxel, for labels) to 5
     #[serde(default)]
     #[schemars(range(max = 5))]
@@ -30,7 +73,7 @@ pub struct Downsample {
     #[serde(default)]
     #[arg(long)]
     pub anti_aliasing: bool,
-    /// Which points of the two grids lie on each other
+    /// Which points of the two grids lie on each other; windows are always centred
     #[serde(default)]
     #[arg(long, value_name = "POINTS", default_value_t, value_enum)]
     pub align: Align,
@@ -64,6 +107,13 @@ impl Downsample {
             return Err(Error::argument(format!("the scale factor {} has a 0", self.scale_factor))
                 .fix("Give factors of at least 1; an axis with factor 1 stays as it is."));
         }
+        if let Some(method) = self.method.of_window() {
+            if self.order != 0 || self.anti_aliasing {
+                return Err(Error::argument("order and anti-aliasing are for the method 'sample'")
+                    .fix("Leave them out, or leave the method out."));
+            }
+            return Wrap::Window(Window { factors, method }).over(input);
+        }
         let shape = input.shape().iter().zip(&factors).map(|(n, f)| n.div_ceil(*f)).collect();
         let (order, anti_aliasing, align) = (self.order, self.anti_aliasing, self.align);
         let fill = Scalar::Integer(0);
@@ -78,7 +128,13 @@ mod tests {
     use crate::source::memory::MemoryArray;
 
     fn downsample(factor: PerAxis<u64>) -> Downsample {
-        Downsample { scale_factor: factor, order: 0, anti_aliasing: false, align: Align::default() }
+        Downsample {
+            scale_factor: factor,
+            method: Method::Sample,
+            order: 0,
+            anti_aliasing: false,
+            align: Align::default(),
+        }
     }
 
     #[test]
@@ -94,5 +150,19 @@ mod tests {
         for bad in [PerAxis::All(0), PerAxis::Each(vec![2])] {
             assert!(downsample(bad).over(vec![source.clone()]).is_err());
         }
+    }
+
+    #[test]
+    fn windows_are_read_as_a_whole_and_clipped_at_the_end() {
+        let values: Vec<u8> = (0..15).collect();
+        let array = Array::from_values(&[3, 5], &values).unwrap();
+        let source: Arc<dyn Source> = Arc::new(MemoryArray::from_array(&array).unwrap());
+        let maxima = Downsample { method: Method::Max, ..downsample(PerAxis::Each(vec![2, 3])) };
+        let read = maxima.over(vec![source.clone()]).unwrap();
+        assert_eq!(read[0].shape(), [2, 2]);
+        let block = read[0].read(&Region::new([0, 1], [2, 1])).unwrap();
+        assert_eq!(block.values::<u8>().unwrap(), [9, 14]);
+        let smooth = Downsample { anti_aliasing: true, ..maxima };
+        assert!(smooth.over(vec![source]).is_err());
     }
 }

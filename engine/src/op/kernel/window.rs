@@ -6,11 +6,13 @@ use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::grid::shape_text;
 use multiversion::multiversion;
+use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::ops::AddAssign;
 
 /// How the voxels of a window become one. What is said of NaN holds for floats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// Their mean. Integers are summed up exactly and the mean is rounded, halves away from zero;
     /// floats are summed up in double precision.

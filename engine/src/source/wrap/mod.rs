@@ -9,6 +9,7 @@ mod pad;
 mod resize;
 mod roi;
 mod threshold;
+mod window;
 
 pub use affine::{Affine, Smoothing, sample_at};
 pub use axes::{Axes, AxesSource};
@@ -18,6 +19,7 @@ pub use pad::{Pad, PadMode};
 pub use resize::{Align, Resize};
 pub use roi::RoiSource;
 pub use threshold::{Comparison, Threshold};
+pub use window::Window;
 
 use crate::array::Array;
 use crate::dtype::DType;
@@ -50,6 +52,8 @@ pub enum Wrap {
     Affine(Affine),
     /// Samples on a finer or coarser grid.
     Resize(Resize),
+    /// Makes one voxel of each window.
+    Window(Window),
 }
 
 impl Wrap {
@@ -67,6 +71,7 @@ impl Wrap {
             Wrap::Pad(pad) => wrapped(source, pad)?,
             Wrap::Affine(affine) => wrapped(source, affine)?,
             Wrap::Resize(resize) => wrapped(source, resize)?,
+            Wrap::Window(window) => wrapped(source, window)?,
         })
     }
 
@@ -188,6 +193,7 @@ mod tests {
     use super::*;
     use crate::array::Scalar;
     use crate::grid::Grid;
+    use crate::op::kernel::window::Method;
     use crate::source::memory::MemoryArray;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -237,6 +243,7 @@ mod tests {
             Wrap::Pad(Pad { right: vec![5, 0, 40], mode: PadMode::Reflect }),
             Wrap::Axes(Axes { axes: vec![Some(2), None, Some(0), Some(1)] }),
             Wrap::Normalize(Normalize { dtype: DType::F64 }),
+            Wrap::Window(Window { factors: vec![3, 1, 4], method: Method::SparseMode }),
         ];
         wraps.extend(affine);
         wraps
