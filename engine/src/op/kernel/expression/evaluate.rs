@@ -8,6 +8,7 @@ use crate::dispatch;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::op::kernel::Voxel;
+use multiversion::multiversion;
 
 /// Voxels that are computed at once: all registers of a usual expression stay in the fastest cache.
 pub(super) const CHUNK: usize = 1024;
@@ -198,13 +199,15 @@ fn cast<S: Voxel>(from: &[S], to: DType, bytes: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-fn map<S: Copy, T>(from: &[S], to: &mut [T], f: impl Fn(S) -> T) {
+#[multiversion(targets("x86_64+avx2"))]
+fn map<S: Copy, T, F: Fn(S) -> T>(from: &[S], to: &mut [T], f: F) {
     for (to, from) in to.iter_mut().zip(from) {
         *to = f(*from);
     }
 }
 
-fn zip<S: Copy, T>(a: &[S], b: &[S], to: &mut [T], f: impl Fn(S, S) -> T) {
+#[multiversion(targets("x86_64+avx2"))]
+fn zip<S: Copy, T, F: Fn(S, S) -> T>(a: &[S], b: &[S], to: &mut [T], f: F) {
     for ((to, a), b) in to.iter_mut().zip(a).zip(b) {
         *to = f(*a, *b);
     }

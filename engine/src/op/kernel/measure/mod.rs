@@ -13,12 +13,15 @@ pub mod overlaps;
 pub mod percentiles;
 pub mod properties;
 mod rows;
+mod runs;
 pub mod statistics;
 pub mod surface;
 pub mod unique;
 
 use crate::array::Array;
+use crate::dtype::Element;
 use crate::error::{Error, Kind, Result};
+use std::ops::Range;
 
 /// Values that are worked on at once: few enough to stay in the fastest cache, and for sums of 8-bit
 /// squares to fit in 32 bits.
@@ -31,21 +34,33 @@ fn for_each_chunk<T: Copy + Default>(
     mut visit: impl FnMut(&[T]),
 ) {
     let Some(mask) = mask else { return values.chunks(CHUNK).for_each(visit) };
-    let mut counted = vec![T::default(); CHUNK];
+    let mut counted = [T::default(); CHUNK];
     for (values, mask) in values.chunks(CHUNK).zip(mask.chunks(CHUNK)) {
-        let len = compress(values, mask, &mut counted);
+        let mut len = 0;
+        for (value, counts) in values.iter().zip(mask) {
+            counted[len] = *value;
+            len += usize::from(*counts);
+        }
         visit(&counted[..len]);
     }
 }
 
-/// Moves the values where the mask is set to the front of `to`, and gives their number.
-fn compress<T: Copy>(values: &[T], mask: &[bool], to: &mut [T]) -> usize {
-    let mut len = 0;
-    for (value, counts) in values.iter().zip(mask) {
-        to[len] = *value;
-        len += usize::from(*counts);
-    }
-    len
+/// Ranges of at most a chunk that cover some values.
+fn chunks(len: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..len).step_by(CHUNK).map(move |start| start..len.min(start + CHUNK))
+}
+
+/// Some of the values of a block, of which no others are looked at.
+fn part<T: Element>(block: &Array, range: Range<usize>) -> Result<&[T]> {
+    let size = size_of::<T>();
+    let bytes = &block.bytes()[range.start * size..range.end * size];
+    bytemuck::checked::try_cast_slice(bytes).map_err(|error| {
+        let dtype = block.dtype();
+        Error::new(
+            Kind::CorruptData,
+            format!("a block of dtype {dtype} has invalid values: {error}"),
+        )
+    })
 }
 
 /// Checks that a mask has a value for each voxel of a block.

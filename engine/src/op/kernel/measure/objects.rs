@@ -1,7 +1,8 @@
 //! Size, centre of mass and bounding box of each object of a label image.
 
 use super::check_mask;
-use super::rows::{LabelMap, Rows, Tables, label_bits, run_end};
+use super::rows::{LabelMap, Rows, Tables, label_bits};
+use super::runs::Changes;
 use crate::array::Array;
 use crate::cast::Number;
 use crate::dispatch;
@@ -149,18 +150,21 @@ impl Found {
             return;
         }
         let mut position = vec![0; self.shape.len().saturating_sub(1)];
-        let mut masked = vec![T::default(); if mask.is_some() { len } else { 0 }];
+        let mut changes = Changes::default();
         for (row, values) in values.chunks_exact(len).enumerate() {
-            match mask {
-                None => self.scan_row(values, &position),
-                Some(mask) => {
-                    let mask = &mask[row * len..][..len];
-                    for ((to, value), counts) in masked.iter_mut().zip(values).zip(mask) {
-                        *to = if *counts { *value } else { T::default() };
-                    }
-                    self.scan_row(&masked, &position);
-                }
+            let mask = mask.map(|mask| &mask[row * len..][..len]);
+            changes.reset(len);
+            changes.mark(values);
+            if let Some(mask) = mask {
+                changes.mark(mask);
             }
+            changes.for_each_run(|start, end| {
+                let counts = mask.is_none_or(|mask| mask[start]);
+                if counts && values[start] != T::default() {
+                    let label = label_bits(values[start]);
+                    self.add_run(label, &position, start as u64, end as u64);
+                }
+            });
             for (place, extent) in position.iter_mut().zip(&self.shape).rev() {
                 *place += 1;
                 if *place < *extent {
@@ -168,18 +172,6 @@ impl Found {
                 }
                 *place = 0;
             }
-        }
-    }
-
-    fn scan_row<T: Number>(&mut self, values: &[T], position: &[u64]) {
-        let mut start = 0;
-        while start < values.len() {
-            let end = run_end(values, start);
-            if values[start] != T::default() {
-                let label = label_bits(values[start]);
-                self.add_run(label, position, start as u64, end as u64);
-            }
-            start = end;
         }
     }
 

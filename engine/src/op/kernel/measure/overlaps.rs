@@ -1,7 +1,8 @@
 //! How many voxels each pair of labels of two segmentations shares.
 
-use super::rows::{LabelMap, Rows, Tables, label_bits, run_end};
-use super::{CHUNK, check_mask};
+use super::rows::{LabelMap, Rows, Tables, label_bits};
+use super::runs::Changes;
+use super::{check_mask, chunks, part};
 use crate::array::Array;
 use crate::dispatch;
 use crate::dtype::DType;
@@ -51,14 +52,20 @@ impl Partial {
         }
         check_mask(a, mask)?;
         let mut counter = Counter::default();
-        let (mut labels_a, mut labels_b) = (Vec::new(), Vec::new());
-        let voxels = a.voxels() as usize;
-        for start in (0..voxels).step_by(CHUNK) {
-            let range = start..voxels.min(start + CHUNK);
-            let mask = mask.map(|mask| &mask[range.clone()]);
-            read(a, range.clone(), mask, "labels_a", &mut labels_a)?;
-            read(b, range, mask, "labels_b", &mut labels_b)?;
-            counter.count(&labels_a, &labels_b);
+        for range in chunks(a.voxels() as usize) {
+            counter.begin(range.len());
+            if let Some(mask) = mask {
+                counter.changes.mark(&mask[range.clone()]);
+            }
+            for labels in [a, b] {
+                dispatch!(labels.dtype(), T => {
+                    counter.changes.mark(part::<T>(labels, range.clone())?);
+                });
+            }
+            counter.find_runs(mask.map(|mask| &mask[range.clone()]));
+            counter.read(a, range.clone(), "labels_a", 0)?;
+            counter.read(b, range, "labels_b", 1)?;
+            counter.count();
         }
         Ok(Partial(Tables::of(counter.rows())))
     }
@@ -82,58 +89,59 @@ fn add(to: &mut [u64], from: &[u64]) {
     to[0] += from[0];
 }
 
-/// Reads the labels that count of a part of a block.
-fn read(
-    block: &Array,
-    range: Range<usize>,
-    mask: Option<&[bool]>,
-    name: &str,
-    to: &mut Vec<u64>,
-) -> Result<()> {
-    to.clear();
-    dispatch!(block.dtype(), T => {
-        let labels = block.values::<T>()?[range].iter().map(|label| label_bits(*label));
-        match mask {
-            None => to.extend(labels),
-            Some(mask) => {
-                to.extend(labels.zip(mask).filter(|(_, counts)| **counts).map(|(label, _)| label));
-            }
-        }
-    });
-    let signed = matches!(block.dtype(), DType::I8 | DType::I16 | DType::I32 | DType::I64);
-    // Not `any`, which would look at each label by itself.
-    if signed && to.iter().fold(0, |signs, label| signs | label >> 63) != 0 {
-        return Err(Error::argument(format!("{name} must not contain negative labels"))
-            .fix("Relabel the segmentation, or cast it to an unsigned type."));
-    }
-    Ok(())
-}
-
 /// Counts pairs, a run of equal ones at a time.
 #[derive(Default)]
 struct Counter {
+    changes: Changes,
+    /// Where each run starts, and its length.
+    runs: Vec<(usize, u64)>,
+    /// The labels of each run.
+    pairs: Vec<[u64; 2]>,
     slots: LabelMap<(u64, u64)>,
     rows: Vec<[u64; 3]>,
 }
 
 impl Counter {
-    fn count(&mut self, a: &[u64], b: &[u64]) {
-        let (mut start, mut end_a, mut end_b) = (0, 0, 0);
-        while start < a.len() {
-            if end_a == start {
-                end_a = run_end(a, start);
+    fn begin(&mut self, len: usize) {
+        self.changes.reset(len);
+        self.runs.clear();
+    }
+
+    fn find_runs(&mut self, mask: Option<&[bool]>) {
+        self.changes.for_each_run(|start, end| {
+            if mask.is_none_or(|mask| mask[start]) {
+                self.runs.push((start, (end - start) as u64));
             }
-            if end_b == start {
-                end_b = run_end(b, start);
+        });
+        self.pairs.clear();
+        self.pairs.resize(self.runs.len(), [0; 2]);
+    }
+
+    /// Reads the labels of one side of the pairs.
+    fn read(&mut self, block: &Array, range: Range<usize>, name: &str, side: usize) -> Result<()> {
+        let mut signs = 0;
+        dispatch!(block.dtype(), T => {
+            let labels = part::<T>(block, range)?;
+            for (pair, (start, _)) in self.pairs.iter_mut().zip(&self.runs) {
+                pair[side] = label_bits(labels[*start]);
+                signs |= pair[side];
             }
-            let end = end_a.min(end_b);
-            let (label_a, label_b) = (a[start], b[start]);
-            let slot = *self.slots.entry((label_a, label_b)).or_insert_with(|| {
-                self.rows.push([label_a, label_b, 0]);
+        });
+        let signed = matches!(block.dtype(), DType::I8 | DType::I16 | DType::I32 | DType::I64);
+        if signed && signs >> 63 != 0 {
+            return Err(Error::argument(format!("{name} must not contain negative labels"))
+                .fix("Relabel the segmentation, or cast it to an unsigned type."));
+        }
+        Ok(())
+    }
+
+    fn count(&mut self) {
+        for ([a, b], (_, len)) in self.pairs.iter().zip(&self.runs) {
+            let slot = *self.slots.entry((*a, *b)).or_insert_with(|| {
+                self.rows.push([*a, *b, 0]);
                 self.rows.len() - 1
             });
-            self.rows[slot][2] += (end - start) as u64;
-            start = end;
+            self.rows[slot][2] += len;
         }
     }
 

@@ -91,21 +91,6 @@ impl Tables {
     }
 }
 
-/// The end of the run of equal values that begins at `start`.
-pub(super) fn run_end<T: Copy + PartialEq>(values: &[T], start: usize) -> usize {
-    /// Values that are compared at once.
-    const STRIDE: usize = 16;
-    let value = values[start];
-    let mut end = start + 1;
-    while let Some(next) = values.get(end..end + STRIDE) {
-        if !next.iter().fold(true, |equal, next| equal & (*next == value)) {
-            break;
-        }
-        end += STRIDE;
-    }
-    end + values[end..].iter().take_while(|next| **next == value).count()
-}
-
 /// The bits of an integer label, its sign continued to the left.
 pub(super) fn label_bits<T: Number>(label: T) -> u64 {
     match label.widen() {
@@ -146,16 +131,6 @@ mod tests {
 
     fn add(to: &mut [u64], from: &[u64]) {
         to[0] += from[0];
-    }
-
-    #[test]
-    fn runs_end_where_the_value_changes() {
-        let values: Vec<u8> = (0..100).map(|i| u8::from(i >= 37)).collect();
-        assert_eq!(
-            (run_end(&values, 0), run_end(&values, 36), run_end(&values, 37)),
-            (37, 37, 100)
-        );
-        assert_eq!(run_end(&values, 99), 100);
     }
 
     proptest! {

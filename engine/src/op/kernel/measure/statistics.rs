@@ -6,6 +6,7 @@ use crate::cast::Number;
 use crate::dispatch;
 use crate::error::Result;
 use crate::op::kernel::Voxel;
+use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
 /// What the values of some blocks sum up to: exactly for integers, as stably as two passes over each
@@ -171,8 +172,7 @@ macro_rules! integers {
                 Moments::Integer { sum, squares }
             }
             fn extremes(chunk: &[Self], first: Self) -> (Self, Self) {
-                let min = chunk.iter().fold(first, |min, value| min.min(*value));
-                (min, chunk.iter().fold(first, |max, value| max.max(*value)))
+                ordered_extremes(chunk, first)
             }
         }
     )*};
@@ -193,7 +193,8 @@ integers!(
 );
 
 /// Sums of a chunk of 8-bit values.
-fn narrow(values: impl Iterator<Item = i16>) -> (i128, [u64; 3]) {
+#[multiversion(targets("x86_64+avx2"))]
+fn narrow<I: Iterator<Item = i16>>(values: I) -> (i128, [u64; 3]) {
     const { assert!(CHUNK * 255 * 255 < i32::MAX as usize) };
     let (mut sum, mut squares) = (0i32, 0i32);
     for value in values {
@@ -205,7 +206,8 @@ fn narrow(values: impl Iterator<Item = i16>) -> (i128, [u64; 3]) {
 }
 
 /// Sums of a chunk of 16-bit values, each with its magnitude.
-fn medium(values: impl Iterator<Item = (i32, u16)>) -> (i128, [u64; 3]) {
+#[multiversion(targets("x86_64+avx2"))]
+fn medium<I: Iterator<Item = (i32, u16)>>(values: I) -> (i128, [u64; 3]) {
     let (mut sum, mut squares) = (0i32, 0u64);
     for (value, magnitude) in values {
         sum += value;
@@ -216,7 +218,8 @@ fn medium(values: impl Iterator<Item = (i32, u16)>) -> (i128, [u64; 3]) {
 
 /// Sums of a chunk of 32-bit values. The halves of the squares are summed apart, since 64 bits do not
 /// hold the sum of two squares.
-fn wide(values: impl Iterator<Item = (i64, u32)>) -> (i128, [u64; 3]) {
+#[multiversion(targets("x86_64+avx2"))]
+fn wide<I: Iterator<Item = (i64, u32)>>(values: I) -> (i128, [u64; 3]) {
     let (mut sum, mut low, mut high) = (0i64, 0u64, 0u64);
     for (value, magnitude) in values {
         sum += value;
@@ -258,29 +261,45 @@ macro_rules! floats {
             }
 
             fn extremes(chunk: &[Self], first: Self) -> (Self, Self) {
-                let (mut min, mut max) = ([first; LANES], [first; LANES]);
-                let mut unordered = [false; LANES];
-                for values in chunk.chunks(LANES) {
-                    for (lane, &value) in values.iter().enumerate() {
-                        min[lane] = if value < min[lane] { value } else { min[lane] };
-                        max[lane] = if value > max[lane] { value } else { max[lane] };
-                        unordered[lane] |= value.is_nan();
-                    }
-                }
-                if unordered.contains(&true) {
-                    return (<$t>::NAN, <$t>::NAN);
-                }
-                (
-                    min.into_iter().fold(first, <$t>::min),
-                    max.into_iter().fold(first, <$t>::max),
-                )
+                let (min, max, unordered) = lane_extremes(chunk, first);
+                if unordered { (<$t>::NAN, <$t>::NAN) } else { (min, max) }
             }
         }
     )*};
 }
 floats!(f32, f64);
 
-pub(super) fn lane_sum<T: Copy>(chunk: &[T], term: impl Fn(T) -> f64) -> f64 {
+#[multiversion(targets("x86_64+avx2"))]
+fn ordered_extremes<T: Copy + Ord>(chunk: &[T], first: T) -> (T, T) {
+    let min = chunk.iter().fold(first, |min, value| min.min(*value));
+    (min, chunk.iter().fold(first, |max, value| max.max(*value)))
+}
+
+/// The least and the greatest float, and whether one is NaN.
+#[multiversion(targets("x86_64+avx2"))]
+fn lane_extremes<T: num_traits::Float>(chunk: &[T], first: T) -> (T, T, bool) {
+    let lower = |a: T, b: T| if a < b { a } else { b };
+    let higher = |a: T, b: T| if a > b { a } else { b };
+    let (mut min, mut max, mut unordered) = ([first; LANES], [first; LANES], [false; LANES]);
+    let (whole, rest) = chunk.as_chunks::<LANES>();
+    for values in whole {
+        for lane in 0..LANES {
+            min[lane] = lower(values[lane], min[lane]);
+            max[lane] = higher(values[lane], max[lane]);
+            unordered[lane] |= values[lane].is_nan();
+        }
+    }
+    for (lane, value) in rest.iter().enumerate() {
+        min[lane] = lower(*value, min[lane]);
+        max[lane] = higher(*value, max[lane]);
+        unordered[lane] |= value.is_nan();
+    }
+    let (min, max) = (min.into_iter().fold(first, lower), max.into_iter().fold(first, higher));
+    (min, max, unordered.contains(&true))
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+pub(super) fn lane_sum<T: Copy, F: Fn(T) -> f64>(chunk: &[T], term: F) -> f64 {
     let mut lanes = [0.0; LANES];
     let (whole, rest) = chunk.as_chunks::<LANES>();
     for values in whole {

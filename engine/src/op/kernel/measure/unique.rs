@@ -1,7 +1,8 @@
 //! The values of an image and how often each occurs.
 
 use super::keys::Key;
-use super::rows::{LabelMap, Rows, Tables, run_end};
+use super::rows::{LabelMap, Rows, Tables};
+use super::runs::Changes;
 use super::{check_mask, for_each_chunk};
 use crate::array::Array;
 use crate::dispatch;
@@ -108,23 +109,23 @@ fn hashed<T: Key>(values: &[T], mask: Option<&[bool]>) -> Vec<u64> {
     let mut cells: Vec<[u64; 2]> = Vec::new();
     let mut all: Option<Vec<u64>> = None;
     let mut seen = 0;
+    let mut changes = Changes::default();
     for_each_chunk(values, mask, |chunk| {
         if let Some(all) = &mut all {
             all.extend(chunk.iter().map(|value| value.key()));
             return;
         }
-        let mut start = 0;
-        while start < chunk.len() {
-            // NaN differs from itself: a run of it ends at once, and its key is found in the table.
-            let end = run_end(chunk, start);
+        // NaN differs from itself: each is a run, and all have one key.
+        changes.reset(chunk.len());
+        changes.mark(chunk);
+        changes.for_each_run(|start, end| {
             let key = chunk[start].key();
             let slot = *slots.entry(key).or_insert_with(|| {
                 cells.push([key, 0]);
                 cells.len() - 1
             });
             cells[slot][1] += (end - start) as u64;
-            start = end;
-        }
+        });
         seen += chunk.len();
         if seen >= PROBE && cells.len() > seen / 4 {
             let known =

@@ -7,7 +7,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::op::kernel::Voxel;
 use crate::op::kernel::measure::statistics::lane_sum;
-use crate::op::kernel::measure::{CHUNK, check_mask};
+use crate::op::kernel::measure::{CHUNK, check_mask, chunks, part};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -44,9 +44,7 @@ impl DicePartial {
         check_mask(a, mask)?;
         let mut sums = [0.0; 3];
         let mut weights = [[0.0; CHUNK]; 2];
-        let voxels = a.voxels() as usize;
-        for start in (0..voxels).step_by(CHUNK) {
-            let range = start..voxels.min(start + CHUNK);
+        for range in chunks(a.voxels() as usize) {
             let len = range.len();
             let mask = mask.map(|mask| &mask[range.clone()]);
             for ((block, threshold), weights) in [a, b].iter().zip(thresholds).zip(&mut weights) {
@@ -95,7 +93,7 @@ fn weigh(
     };
     let threshold = threshold.map(single);
     dispatch!(block.dtype(), T => {
-        let values = block.values::<T>()?[range].iter().map(|value| value.to_f64());
+        let values = part::<T>(block, range)?.iter().map(|value| value.to_f64());
         match threshold {
             None => to.iter_mut().zip(values).for_each(|(to, value)| *to = value),
             Some(threshold) => {
