@@ -329,7 +329,7 @@ impl<T> ModeOf<T> {
 }
 
 /// Windows that are looked at together.
-const RUN: usize = 8;
+const RUN: usize = 4;
 
 /// Windows larger than this are sorted.
 const FEW: usize = 16;
@@ -360,20 +360,28 @@ impl<T: Voxel> Reduce<T> for ModeOf<T> {
 
 #[multiversion(targets("x86_64+avx2"))]
 fn mode_of_pairs<T: Voxel, const ROWS: usize>(rows: [&[[T; 2]]; ROWS], sparse: bool, to: &mut [T]) {
-    let rows = rows.map(|row| &row[..to.len()]);
-    for (run, to) in to.chunks_mut(RUN).enumerate() {
-        let rows = rows.map(|row| &row[run * RUN..][..to.len()]);
+    let (runs, rest) = to.as_chunks_mut::<RUN>();
+    let in_runs = rows.map(|row| row.as_chunks::<RUN>().0);
+    for (run, to) in runs.iter_mut().enumerate() {
+        let rows = in_runs.map(|row| &row[run]);
         // Inside an object, where most voxels are, one look settles several windows.
         let bytes = rows.map(|row| bytemuck::cast_slice::<T, u8>(row.as_flattened()));
         let shifted = &bytes[0][size_of::<T>()..];
         if bytes.iter().fold(same(shifted, bytes[0]), |all, row| all & same(row, bytes[0])) {
             to.fill(rows[0][0][0]);
-            continue;
+        } else {
+            modes_of_few(rows.map(|row| row.as_slice()), sparse, to);
         }
-        for (i, to) in to.iter_mut().enumerate() {
-            let window = rows.map(|row| row[i]);
-            *to = mode_of_few(window.as_flattened(), sparse);
-        }
+    }
+    modes_of_few(rows.map(|row| &row[runs.len() * RUN..]), sparse, rest);
+}
+
+#[inline(always)]
+fn modes_of_few<T: Voxel, const ROWS: usize>(rows: [&[[T; 2]]; ROWS], sparse: bool, to: &mut [T]) {
+    let rows = rows.map(|row| &row[..to.len()]);
+    for (i, to) in to.iter_mut().enumerate() {
+        let window = rows.map(|row| row[i]);
+        *to = mode_of_few(window.as_flattened(), sparse);
     }
 }
 
@@ -398,19 +406,20 @@ fn mode<T: Voxel>(window: &mut [T], sparse: bool) -> T {
 fn mode_of_few<T: Voxel>(window: &[T], sparse: bool) -> T {
     // Most windows lie inside one object, and most of the others inside two.
     let first = window[0];
-    if window.iter().fold(true, |alike, value| alike & (*value == first)) {
+    let count = |value: T| window.iter().map(|other| usize::from(*other == value)).sum::<usize>();
+    let firsts = count(first);
+    if firsts == window.len() {
         return first;
     }
-    let smaller = |a: T, b: &T| if *b < a { *b } else { a };
-    let larger = |a: T, b: &T| if *b > a { *b } else { a };
-    let low = window.iter().fold(first, smaller);
-    let high = window.iter().fold(first, larger);
-    let count = |value: T| window.iter().map(|other| usize::from(*other == value)).sum::<usize>();
-    let (lows, highs) = (count(low), count(high));
-    if lows + highs == window.len() {
-        let low_counts = !(sparse && low == T::default());
-        let high_is_it = highs > lows && !(sparse && high == T::default());
-        return if low_counts && !high_is_it { low } else { high };
+    let second =
+        window.iter().fold(first, |found, value| if *value == first { found } else { *value });
+    let seconds = count(second);
+    if firsts + seconds == window.len() {
+        let wins = seconds > firsts || seconds == firsts && second < first;
+        let zero = T::default();
+        let second_is_it =
+            if sparse && (first == zero || second == zero) { first == zero } else { wins };
+        return if second_is_it { second } else { first };
     }
     let counts = window.iter().map(|value| (count(*value), *value));
     most_frequent(counts, sparse).unwrap_or_else(|| without_mode(window))
