@@ -221,8 +221,10 @@ impl Plan {
         let written = |index: &usize| writes.includes(*index);
         let outputs: Vec<&ArrayShape> =
             (0..input.outputs.len()).filter(written).map(|index| &input.outputs[index]).collect();
-        let units: Vec<&Option<WriteUnit>> =
-            (0..outputs.len()).filter(written).map(|index| &input.write_units[index]).collect();
+        let units: Vec<&Option<WriteUnit>> = (0..input.outputs.len())
+            .filter(written)
+            .map(|index| &input.write_units[index])
+            .collect();
         let mut ownership = Ownership::single(grid.ndim());
         for unit in units.iter().copied().flatten() {
             ownership = ownership.join(&unit.ownership(&grid)?);

@@ -242,6 +242,14 @@ fn every_operation_is_a_verb_by_the_same_template() {
     assert_eq!(said.code(), 0, "{}", said.err);
     assert_eq!(place.read("max.zarr").values::<u16>().unwrap(), [*values.iter().max().unwrap()]);
 
+    let said = place.bp("pyramid in.zarr levels.ome.zarr --levels 3 --method max --workers 2");
+    assert_eq!(said.code(), 0, "{}", said.err);
+    assert_eq!(place.read("levels.ome.zarr/s0"), block);
+    assert_eq!(place.read("levels.ome.zarr/s2").shape(), [3, 3, 3]);
+    let said = place.bp("script last");
+    assert!(said.out.contains("levels.ome.zarr --levels 3"), "{}", said.out);
+    assert_eq!(place.bp("pyramid in.zarr levels.ome.zarr").code(), 2);
+
     let said = place.bp("gaussian in.zarr smooth.zarr --sigma 0.5,1,2 --workers 2");
     assert_eq!(said.code(), 0, "{}", said.err);
     assert_eq!(place.read("smooth.zarr").dtype(), DType::F32);

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bioimage_rs._magic import command
     from bioimage_rs._map_blocks import for_each_location, map_blocks
     from bioimage_rs._native import __version__
+    from bioimage_rs._pyramid import pyramid
     from bioimage_rs._runs import Run, attach, runs
     from bioimage_rs._widgets import RunProgress
     from bioimage_rs.errors import BioimageError, RunnerError
@@ -77,6 +78,7 @@ __all__ = [
     "open_tensorstore_precomputed",
     "open_webknossos",
     "operations",
+    "pyramid",
     "runner",
     "runs",
     "segmentation",
@@ -114,6 +116,7 @@ _PLACES = {
     "open_source": "sources",
     "open_tensorstore_precomputed": "sources",
     "open_webknossos": "sources",
+    "pyramid": "_pyramid",
     "runs": "_runs",
     "to_roi": "util",
     "unload_ipython_extension": "_magic",

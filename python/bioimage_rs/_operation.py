@@ -127,7 +127,7 @@ class Operation:
         """
         call: dict[str, Any] = {**DEFAULTS, **how}
         if isinstance(output, str | os.PathLike):
-            return self._run_to_path(inputs, output, call)
+            return self._run_to_path(inputs, output, how)
         unknown = sorted(set(call) - set(DEFAULTS))
         if unknown:
             raise TypeError(
@@ -268,12 +268,23 @@ class Operation:
         self,
         inputs: Mapping[str, SourceLike],
         output: str | os.PathLike[str],
-        call: dict[str, Any],
+        how: Mapping[str, Any],
     ) -> SourceLike:
-        """What the verb does, which makes the output where it is missing."""
-        from bioimage_rs._magic import command
         from bioimage_rs.sources import open_source
 
+        self.run_verb(inputs, output, how)
+        return open_source(output, mode="r+")
+
+    def run_verb(
+        self,
+        inputs: Mapping[str, SourceLike],
+        output: str | os.PathLike[str],
+        how: Mapping[str, Any],
+    ) -> None:
+        """Do what the verb does, which makes the output where it is missing."""
+        from bioimage_rs._magic import command
+
+        call: dict[str, Any] = {**DEFAULTS, **how}
         for name in ("job_config", "block_ids", "resume_from", "progress"):
             if call.pop(name) is not None:
                 raise ValueError(
@@ -302,7 +313,6 @@ class Operation:
             text = ",".join(map(str, value)) if listed else str(value)
             words.append(option if value is True else f"{option}={text}")
         command(shlex.join(words), arrays)
-        return open_source(output, mode="r+")
 
 
 def _share(sources: Sequence[Source], targets: Sequence[Source]) -> bool:

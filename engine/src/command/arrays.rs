@@ -10,6 +10,7 @@ use crate::op::parameters::Parameters;
 use crate::run::Output;
 use crate::source::path::{locate, locate_output};
 use crate::source::wrap::RoiSource;
+use crate::source::zarr::NewArray;
 use crate::source::{Sink, Source, Spec};
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use std::sync::Arc;
 pub struct Arrays {
     /// What the operation reads: the inputs, or what is made of them while they are read.
     pub inputs: Vec<Arc<dyn Source>>,
-    /// The output, where there is one.
-    pub output: Option<Output>,
+    /// The outputs.
+    pub outputs: Vec<Output>,
     /// The mask.
     pub mask: Option<Arc<dyn Source>>,
     /// The region that is worked on, where that is not all.
@@ -98,10 +99,71 @@ impl Arrays {
                     new.codec,
                 );
                 let overwrite = request.common.overwrite;
-                (Output::New { path, array, new: Box::new(new), overwrite }, note)
+                let new = Box::new(new);
+                (Output::New { path, array, new, overwrite, group: None }, note)
             }
         };
-        Ok(Arrays { inputs: read, output: Some(output), mask, domain, note })
+        Ok(Arrays { inputs: read, outputs: vec![output], mask, domain, note })
+    }
+
+    /// Opens the image that becomes a group of arrays, and describes those. What the request leaves to
+    /// the image is decided in it.
+    ///
+    /// # Errors
+    /// Those of the formats; `already-exists` for arrays that are there; `invalid-argument`.
+    pub fn of_group<P: Parameters>(request: &mut Operate<P>, host: &dyn Host) -> Result<Arrays> {
+        let [image] = &request.places.inputs.paths[..] else {
+            return Err(Error::internal("a group is made of one image"));
+        };
+        if request.common.mask.is_some() {
+            return Err(Error::argument(format!("{} takes no mask", P::NAME))
+                .fix("Leave --mask out, or copy the image under the mask first."));
+        }
+        let mut image = open(image, host)?;
+        if let Some(roi) = &request.common.roi {
+            image = cropped(&image, &roi.resolve(image.shape())?)?;
+        }
+        let group = request.parameters.group(&*image)?;
+        let target = &request.places.output;
+        let Spec::Zarr { path, array: inside } = locate_output(target)? else {
+            return Err(Error::new(
+                Kind::UnsupportedFormat,
+                format!("the output '{target}' names no Zarr store"),
+            )
+            .fix("Give the output a name that ends in .zarr, for example out.ome.zarr."));
+        };
+        let shape = ArrayShape { shape: image.shape().to_vec(), dtype: image.dtype() };
+        let first = request.new_array.array(&shape, &*image, &*image)?;
+        let overwrite = request.common.overwrite;
+        let mut attributes = Some(group.attributes);
+        let mut outputs = Vec::new();
+        for (result, one) in request.parameters.outputs(&[shape])?.into_iter().zip(group.arrays) {
+            let array = format!("{inside}/{}", one.name).trim_start_matches('/').to_owned();
+            if !overwrite && path.join(&array).exists() {
+                return Err(Error::new(
+                    Kind::AlreadyExists,
+                    format!("'{}' already exists", path.join(&array).display()),
+                )
+                .fix("Overwrite it (--overwrite), or write elsewhere."));
+            }
+            let new = NewArray { shape: result.shape, metadata: one.metadata, ..first.clone() };
+            outputs.push(Output::New {
+                path: path.clone(),
+                array,
+                new: Box::new(new),
+                overwrite,
+                group: attributes.take(),
+            });
+        }
+        let note = format!(
+            "{target}: new, {} arrays, the first {} {}, chunks {}, codec {}",
+            outputs.len(),
+            shape_text(&first.shape),
+            first.dtype.short_name(),
+            shape_text(&first.chunks),
+            first.codec
+        );
+        Ok(Arrays { inputs: vec![image], outputs, mask: None, domain: None, note })
     }
 
     /// Opens what a measurement reads.
@@ -117,7 +179,7 @@ impl Arrays {
             _ => None,
         };
         let note = inputs.iter().map(|input| describe(&**input)).collect::<Vec<_>>().join("; ");
-        Ok(Arrays { inputs, output: None, mask, domain, note })
+        Ok(Arrays { inputs, outputs: Vec::new(), mask, domain, note })
     }
 }
 

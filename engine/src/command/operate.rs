@@ -135,16 +135,27 @@ operations!(verbs);
 impl<P: Parameters> Places<P> {
     fn set(&mut self, inputs: &[Option<String>], output: Option<String>) {
         self.inputs.set(inputs);
+        // Of a group the first array is known.
+        let output = if P::MAKES_GROUP { output.map(|array| above(&array)) } else { output };
         self.output = output.unwrap_or(std::mem::take(&mut self.output));
     }
 }
 
+/// The group that an array in a store lies in.
+fn above(array: &str) -> String {
+    let at = array.rfind(['/', ':']).unwrap_or(array.len());
+    array[..at].trim_end_matches(':').to_owned()
+}
+
 fn operate<P: Parameters + 'static>(
-    request: Operate<P>,
+    mut request: Operate<P>,
     show: Show,
     host: &mut dyn Host,
 ) -> Result<Reply> {
-    let arrays = Arrays::open(&request, host)?;
+    let arrays = match P::MAKES_GROUP {
+        true => Arrays::of_group(&mut request, host)?,
+        false => Arrays::open(&request, host)?,
+    };
     carry_out(&request, arrays, show, host)
 }
 
@@ -253,7 +264,7 @@ fn setup<R: Request>(request: &R, arrays: &Arrays, options: Options) -> Setup {
         operation: Arc::new(request.parameters().clone()),
         payload: None,
         inputs: arrays.inputs.clone(),
-        outputs: arrays.output.iter().cloned().collect(),
+        outputs: arrays.outputs.clone(),
         mask: arrays.mask.clone(),
         domain: arrays.domain.clone(),
         block_shape: match &request.common().block_shape {

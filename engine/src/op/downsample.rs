@@ -101,7 +101,11 @@ impl BlockOperation for Downsample {
 }
 
 impl Downsample {
-    fn resized(&self, input: Arc<dyn Source>) -> Result<Arc<dyn Source>> {
+    /// The array on the coarser grid.
+    ///
+    /// # Errors
+    /// `invalid-argument` for factors that do not fit the array.
+    pub fn resized(&self, input: Arc<dyn Source>) -> Result<Arc<dyn Source>> {
         let factors = self.scale_factor.for_axes("the scale factor", input.shape().len())?;
         if factors.contains(&0) {
             return Err(Error::argument(format!("the scale factor {} has a 0", self.scale_factor))

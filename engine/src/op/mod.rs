@@ -19,6 +19,7 @@ mod numbers;
 pub mod parameters;
 pub mod passes;
 pub mod percentiles;
+pub mod pyramid;
 pub mod reduce;
 pub mod registry;
 pub mod relabel;

@@ -3,7 +3,7 @@
 
 use super::{Operation, OperationSpec};
 use crate::error::{Error, Result};
-use crate::source::Source;
+use crate::source::{Metadata, Source};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,24 @@ pub const ONE_INPUT: &[Input] = &[Input {
     help: "Array to read: vol.zarr, vol.zarr/s0, vol.n5, stack.tif, slices/*.tif, map.mrc, image.nii.gz",
 }];
 
+/// A group of arrays that one operation makes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// The arrays, in the order of the operation's outputs.
+    pub arrays: Vec<GroupArray>,
+    /// What the group says of them.
+    pub attributes: serde_json::Map<String, serde_json::Value>,
+}
+
+/// An array of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupArray {
+    /// Its name in the group.
+    pub name: String,
+    /// Its axes and voxel size.
+    pub metadata: Metadata,
+}
+
 /// The parameters of an operation. A field is an option of the verb, an argument of the Python function
 /// and a property of the schema by the same name, and its comment explains it in all three; its default
 /// is given to clap and to serde.
@@ -42,6 +60,18 @@ pub trait Parameters:
     /// inputs, the parameters that have no default, the output, and the rest by name. Without one the
     /// code for Python is the line of the verb.
     const PYTHON: Option<&'static str>;
+
+    /// Whether it makes a group of arrays, which [`Parameters::group`] describes, and not one array.
+    const MAKES_GROUP: bool = false;
+
+    /// The group that it makes of an image. What the parameters leave to the image is decided then.
+    ///
+    /// # Errors
+    /// `invalid-argument` for an image that it does not take.
+    fn group(&mut self, image: &dyn Source) -> Result<Group> {
+        let _ = image;
+        Err(Error::internal(format!("{} makes no group", Self::NAME)))
+    }
 
     /// What is read instead of the inputs, where part of the work is done while they are read.
     ///

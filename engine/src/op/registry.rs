@@ -25,6 +25,8 @@ macro_rules! operations {
             Distance($crate::op::distance::Distance),
             /// Put an array on a coarser grid
             Downsample($crate::op::blockwise::Blockwise<$crate::op::downsample::Downsample>),
+            /// Write an image and coarser and coarser ones as OME-Zarr
+            Pyramid($crate::op::pyramid::Pyramid),
             /// Smooth an image with a Gaussian
             Gaussian($crate::op::blockwise::Blockwise<$crate::op::filters::Gaussian>),
             /// Show edges: the length of the gradient of the smoothed image

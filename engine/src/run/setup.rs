@@ -14,8 +14,9 @@ use crate::error::{Error, Result};
 use crate::grid::{Region, same_shape};
 use crate::op::{ArrayShape, Operation, OperationSpec};
 use crate::plan::{Plan, PlanInput, TASKS_PER_WORKER, WriteUnit, auto_block_shape};
-use crate::source::zarr::{NewArray, ZarrArray};
+use crate::source::zarr::{NewArray, ZarrArray, describe_group_above};
 use crate::source::{Sink, Source, Spec};
+use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub enum Output {
         new: Box<NewArray>,
         /// Whether an array that is there may be removed.
         overwrite: bool,
+        /// What the group above it is to say, where that is made with it.
+        group: Option<Map<String, Value>>,
     },
 }
 
@@ -415,8 +418,12 @@ impl Prepared {
         for output in setup.outputs {
             outputs.push(match output {
                 Output::Existing(sink) => sink,
-                Output::New { path, array, new, overwrite } => {
-                    Arc::new(ZarrArray::create(&path, &array, &new, overwrite)?)
+                Output::New { path, array, new, overwrite, group } => {
+                    let made = ZarrArray::create(&path, &array, &new, overwrite)?;
+                    if let Some(attributes) = group {
+                        describe_group_above(&path, &array, attributes)?;
+                    }
+                    Arc::new(made)
                 }
             });
         }

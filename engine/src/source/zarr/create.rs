@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::grid::shape_text;
 use crate::source::hierarchy::some_of;
 use crate::source::store;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 /// The length field of a blosc buffer has 31 bits, and its header takes 16 bytes.
@@ -27,6 +27,29 @@ pub fn create(store: &Path, inner: &str, new: &NewArray, overwrite: bool) -> Res
         write_json(&group.join(V3_FILE), &group_metadata)?;
     }
     write_json(&folder.join(V3_FILE), &metadata)
+}
+
+/// Gives attributes to the group above the array at `inner` in `store`, besides those that it has.
+///
+/// # Errors
+/// `write-failed` and the like; `invalid-argument` where the array is the store itself.
+pub fn describe_group_above(
+    store: &Path,
+    inner: &str,
+    attributes: Map<String, Value>,
+) -> Result<()> {
+    let folder = store.join(inner);
+    let group = match folder.parent() {
+        Some(group) if !inner.is_empty() => group,
+        _ => return Err(Error::argument("an array that is a store lies in no group")),
+    };
+    let mut all = match node::read(group)? {
+        Some(Node::Group(found)) => found.attributes,
+        _ => Map::new(),
+    };
+    all.extend(attributes);
+    let json = json!({"zarr_format": 3, "node_type": "group", "attributes": all});
+    write_json(&group.join(V3_FILE), &json)
 }
 
 /// The `zarr.json` of a new array.

@@ -19,6 +19,7 @@ mod pipeline;
 mod shard;
 
 pub use codec::Codec;
+pub use create::describe_group_above;
 
 use super::cache::ChunkCache;
 use super::chunked::{self, layer_bytes};
