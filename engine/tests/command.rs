@@ -465,3 +465,64 @@ fn a_worker_without_a_run_says_so_and_fails() {
     assert!(said.err.contains("'nowhere'"), "{}", said.err);
     assert!(!Path::new("nowhere").exists());
 }
+
+#[test]
+fn every_measurement_is_a_verb_that_tells_a_table() {
+    let place = Place::new();
+    let block = place.volume("in.zarr", 12, 4);
+    let values = block.values::<u16>().unwrap();
+    let table = |line: &str| {
+        let said = place.bp(&format!("{line} --workers 2 --json"));
+        assert_eq!(said.code(), 0, "{line}: {}", said.err);
+        said.json()["table"].clone()
+    };
+
+    let found = table("unique in.zarr");
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    assert_eq!(found["value"], serde_json::json!(sorted));
+    assert_eq!(found["count"], serde_json::json!(vec![1; values.len()]));
+
+    let found = table("histogram in.zarr --bins 2 --range 0,1000");
+    let within =
+        |low: u16, high: u16| values.iter().filter(|value| (low..high).contains(*value)).count();
+    assert_eq!(found["count"], serde_json::json!([within(0, 500), within(500, 1001)]));
+    assert_eq!(found["high"], serde_json::json!([500.0, 1000.0]));
+    let said = place.bp("script last --language python");
+    assert!(said.out.contains("in.zarr\", bins=2, range="), "{}", said.out);
+    let found = table("histogram in.zarr --bins 3");
+    assert_eq!(found["count"].as_array().unwrap().len(), 3);
+    assert_eq!(found["low"][0], 0.0);
+    assert_eq!(found["high"][2], f64::from(sorted[sorted.len() - 1]));
+
+    let found = table("morphology in.zarr --table objects.csv");
+    assert_eq!(found["label"], serde_json::json!(sorted[1..]));
+    let written = std::fs::read_to_string(place.path("objects.csv")).unwrap();
+    let header = written.lines().next().unwrap();
+    assert!(header.starts_with("label,size,com_z,com_y,com_x,bb_min_z"), "{header}");
+    assert_eq!(written.lines().count(), sorted.len());
+
+    let scores = table("compare in.zarr in.zarr");
+    assert_eq!((&scores["vi_split"][0], &scores["f1"][0]), (&0.0.into(), &1.0.into()));
+    let pairs = table("compare in.zarr in.zarr --report pairs --ignore-seg 0,40503");
+    assert_eq!(pairs["label_a"], pairs["label_b"]);
+    assert_eq!(pairs["label_a"].as_array().unwrap().len(), values.len() - 2);
+    let said = place.bp("script last");
+    assert!(said.out.contains("--report pairs --ignore-seg 0,40503"), "{}", said.out);
+
+    place.volume("small.zarr", 4, 4);
+    assert_eq!(place.bp("threshold in.zarr mask.zarr --threshold 5").code(), 0);
+    for (line, what) in [
+        ("compare in.zarr", "<GT>"),
+        ("compare in.zarr small.zarr", "4,4,4"),
+        ("compare in.zarr mask.zarr", "expects integer label images"),
+        ("morphology mask.zarr", "expects an integer label image"),
+        ("histogram in.zarr --bins 0", "bins must be in"),
+        ("histogram in.zarr --range 3", "range has 1 values"),
+        ("histogram in.zarr --range 3,1", "3 to 1"),
+    ] {
+        let said = place.bp(line);
+        assert_eq!(said.code(), 2, "{line}: {} {}", said.out, said.err);
+        assert!(said.err.contains(what), "{line}: {}", said.err);
+    }
+}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bioimage_rs._copy import copy
     from bioimage_rs._defaults import defaults
     from bioimage_rs._downsample import downsample
+    from bioimage_rs._expr import expr
     from bioimage_rs._magic import command
     from bioimage_rs._map_blocks import for_each_location, map_blocks
     from bioimage_rs._native import __version__
@@ -67,6 +68,7 @@ __all__ = [
     "downsample",
     "errors",
     "evaluation",
+    "expr",
     "filters",
     "for_each_location",
     "get_runner",
@@ -108,6 +110,7 @@ _PLACES = {
     "copy": "_copy",
     "defaults": "_defaults",
     "downsample": "_downsample",
+    "expr": "_expr",
     "for_each_location": "_map_blocks",
     "get_runner": "runner",
     "load_ipython_extension": "_magic",

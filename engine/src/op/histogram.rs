@@ -25,8 +25,7 @@ pub struct Histogram {
     #[serde(default = "ten")]
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub bins: u64,
-    /// Lower edge of the first bin and upper edge of the last, such as 0,255 [default: the least and
-    /// the greatest value]
+    /// First and last edge, such as 0,255 [default: the least and the greatest value]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[arg(long, value_name = "LOW,HIGH", value_delimiter = ',', allow_hyphen_values = true)]
     pub range: Vec<Scalar>,

@@ -233,3 +233,89 @@ fn read_state<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = std::fs::read(path).map_err(|error| damaged(&error))?;
     postcard::from_bytes(&bytes).map_err(|error| damaged(&error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::Scalar;
+    use crate::dtype::DType;
+    use crate::op::histogram::Histogram;
+    use crate::op::percentiles::Percentiles;
+    use crate::run::folder::Code;
+    use crate::run::{Options, RunState, Setup};
+    use crate::source::memory::MemoryArray;
+
+    /// The table of a measurement, in blocks of a shape.
+    fn measured<S: Successive>(measure: S, image: &Array, mask: &Array, block: &[u64]) -> Table {
+        let memory = |array: &Array| Arc::new(MemoryArray::from_array(array).unwrap());
+        let operation = Passes { measure };
+        let setup = Setup {
+            spec: operation.spec(),
+            operation: Arc::new(operation),
+            payload: None,
+            inputs: vec![memory(image)],
+            outputs: vec![],
+            mask: Some(memory(mask)),
+            domain: None,
+            block_shape: Some(block.to_vec()),
+            block_ids: None,
+            options: Options { workers: 2, ..Options::default() },
+            code: Code::default(),
+        };
+        let run = setup.prepare().unwrap().start().unwrap();
+        let outcome = run.wait();
+        assert_eq!(outcome.state, RunState::Succeeded, "{:?}", outcome.error);
+        run.folder().table().unwrap()
+    }
+
+    fn image() -> (Vec<i64>, Array, Array) {
+        let values: Vec<i64> =
+            (0..63i64).map(|i| (i * 2_654_435_761 % 1009 - 500) << (i % 40)).collect();
+        let inside: Vec<bool> = (0..63).map(|i| i % 5 != 0).collect();
+        let image = Array::from_values(&[7, 9], &values).unwrap();
+        let counted = values.into_iter().zip(&inside).filter(|(_, inside)| **inside);
+        let counted = counted.map(|(value, _)| value).collect();
+        (counted, image, Array::from_values(&[7, 9], &inside).unwrap())
+    }
+
+    #[test]
+    fn four_passes_over_blocks_find_the_percentiles_of_the_whole() {
+        let (mut values, image, mask) = image();
+        values.sort_unstable();
+        let middle = (values.len() - 1) / 2;
+        let median = (values[middle] as f64 + values[values.len() / 2] as f64) / 2.0;
+        let percents = [0.0, 50.0, 100.0].map(Scalar::Float).to_vec();
+        let percentiles = Percentiles { percents, dtype: DType::I64 };
+        assert_eq!(percentiles.passes(), 4);
+        for block in [[7, 9], [2, 4], [1, 1]] {
+            let table = measured(percentiles.clone(), &image, &mask, &block);
+            let found = table.column("value").unwrap().values::<f64>().unwrap();
+            let last = values[values.len() - 1] as f64;
+            assert_eq!(found, [values[0] as f64, median, last]);
+        }
+    }
+
+    #[test]
+    fn the_bins_of_the_second_pass_span_what_the_first_has_found() {
+        let (values, image, mask) = image();
+        let histogram = Histogram { bins: 6, range: vec![] };
+        let whole = measured(histogram.clone(), &image, &mask, &[7, 9]);
+        let edges = whole.column("low").unwrap().values::<f64>().unwrap();
+        assert_eq!(edges[0], *values.iter().min().unwrap() as f64);
+        let counts = whole.column("count").unwrap().values::<u64>().unwrap();
+        assert_eq!(counts.iter().sum::<u64>(), values.len() as u64);
+        assert_eq!(measured(histogram, &image, &mask, &[3, 2]), whole);
+    }
+
+    #[test]
+    fn where_no_voxel_counts_there_is_no_row_after_any_number_of_passes() {
+        let (_, image, _) = image();
+        let nowhere = Array::zeros(DType::Bool, &[7, 9]);
+        let percentiles = Percentiles { percents: vec![Scalar::Float(1.0)], dtype: DType::I64 };
+        assert_eq!(measured(percentiles, &image, &nowhere, &[3, 3]).rows(), 0);
+        for range in [vec![], vec![Scalar::Integer(0), Scalar::Integer(9)]] {
+            let histogram = Histogram { bins: 2, range };
+            assert_eq!(measured(histogram, &image, &nowhere, &[3, 3]).rows(), 0);
+        }
+    }
+}

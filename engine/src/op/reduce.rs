@@ -11,7 +11,7 @@ use crate::run::partials::Partials;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::io::Write;
 
 /// A measurement: plain parameters, what it takes from a block and how that adds up.
@@ -122,6 +122,9 @@ pub(super) fn check_number(name: &str, expected: &[Input], inputs: &[ArrayShape]
     Err(Error::argument(format!("{name} takes {expected} input(s), not {given}")))
 }
 
+/// Tables of counts are mostly zeros, which the fastest compression makes small.
+const COMPRESSION: i32 = 1;
+
 /// Reads the blocks of all inputs and measures them.
 pub(super) fn of_block<P: Serialize>(
     io: &BlockIo,
@@ -133,8 +136,9 @@ pub(super) fn of_block<P: Serialize>(
         blocks.push(input.read(&io.block.inner)?);
     }
     io.cancel.check()?;
-    let partial = postcard::to_stdvec(&measure(&blocks)?)
-        .map_err(|error| Error::internal(format!("a partial result: {error}")))?;
+    let failed = |error: &dyn Display| Error::internal(format!("a partial result: {error}"));
+    let partial = postcard::to_stdvec(&measure(&blocks)?).map_err(|error| failed(&error))?;
+    let partial = zstd::bulk::compress(&partial, COMPRESSION).map_err(|error| failed(&error))?;
     let read = blocks.iter().map(|block| block.byte_len() as u64).sum();
     Ok(Product { traffic: Traffic { read, written: 0 }, partial: Some(partial) })
 }
@@ -146,10 +150,12 @@ pub(super) fn merged_all<P: DeserializeOwned>(
 ) -> Result<Option<P>> {
     let mut whole: Option<P> = None;
     for bytes in partials.iter() {
-        let partial = postcard::from_bytes(&bytes?).map_err(|error| {
+        let damaged = |error: &dyn Display| {
             Error::new(Kind::RunDamaged, format!("a partial result is damaged: {error}"))
                 .fix("Measure again.")
-        })?;
+        };
+        let bytes = zstd::stream::decode_all(&*bytes?).map_err(|error| damaged(&error))?;
+        let partial = postcard::from_bytes(&bytes).map_err(|error| damaged(&error))?;
         match &mut whole {
             None => whole = Some(partial),
             Some(whole) => merge(whole, partial),

@@ -180,9 +180,10 @@ fn place(percent: Scalar, count: u64) -> f64 {
     percent.as_f64() / 100.0 * (count - 1) as f64
 }
 
-/// From the nearer side, as numpy does, so that the result does not overshoot.
+/// From the nearer side, as numpy does, so that the result does not overshoot; unlike there, infinity
+/// beside a value does not change it.
 fn interpolated(below: f64, above: f64, weight: f64) -> f64 {
-    if below == above {
+    if below == above || weight == 0.0 {
         below
     } else if weight < 0.5 {
         below + (above - below) * weight
