@@ -12,13 +12,24 @@ OPERATIONS = {
     "copy": ["--dtype", "u16"],
     "distance": ["--halo", "6"],
     "downsample": ["-f", "2", "--order", "1", "--anti-aliasing"],
+    "gaussian": ["--sigma", "1.5"],
+    "gradient": ["--sigma", "1"],
+    "hessian": ["--sigma", "1", "--return-channel", "0"],
     "isin": ["--values", "1,3"],
     "label": ["--connectivity", "3", "--multi-label"],
+    "laplace": ["--sigma", "1,1,2"],
     "relabel-consecutive": ["--start-label", "1"],
     "size-filter": ["--min-size", "20"],
+    "structure": ["--sigma", "1", "--outer-scale", "1.5", "--return-channel", "1"],
     "threshold": ["--threshold", "1"],
 }
-MEASUREMENTS: dict[str, list[str]] = {"statistics": []}
+MEASUREMENTS: dict[str, list[str]] = {
+    "compare": ["in.zarr"],
+    "histogram": ["--bins", "5"],
+    "morphology": [],
+    "statistics": [],
+    "unique": [],
+}
 NO_OPERATIONS = {
     *("result", "info", "runs", "status", "watch", "logs", "cancel", "resume", "retry"),
     *("script", "config", "doctor", "help", "kernel"),
@@ -35,7 +46,7 @@ def _image(bp: Bp) -> None:
 def test_no_operation_is_left_out(bp: Bp) -> None:
     lines = bp.ok("help").partition("Verbs:\n")[2].partition("\n\n")[0].splitlines()
     verbs = {line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "}
-    assert verbs - NO_OPERATIONS == {*OPERATIONS, *MEASUREMENTS}
+    assert verbs - NO_OPERATIONS == {*OPERATIONS, *MEASUREMENTS, "pyramid"}
 
 
 @pytest.mark.parametrize("verb", OPERATIONS)
@@ -57,3 +68,20 @@ def test_tables_are_the_same(cluster: Cluster, bp: Bp, verb: str) -> None:
     there = json.loads(bp.ok(verb, "in.zarr", *how, "--backend", "slurm"))
     assert here["table"] == there["table"]
     assert here["rows"] > 0
+
+
+def test_all_levels_of_a_pyramid_are_the_same(cluster: Cluster, bp: Bp) -> None:
+    how = ["--levels", "3", "--method", "mode", "--chunks", "8,8,8", "--workers", "2"]
+    bp.ok("pyramid", "in.zarr", "here.ome.zarr", *how)
+    bp.ok("pyramid", "in.zarr", "there.ome.zarr", *how, "--backend", "slurm")
+    here, there = (
+        sorted(file.parent.name for file in (bp.home / name).glob("*/zarr.json"))
+        for name in ("here.ome.zarr", "there.ome.zarr")
+    )
+    assert here == there
+    assert len(here) > 1
+    for level in here:
+        one, other = (
+            content(bp.home / name / level) for name in ("here.ome.zarr", "there.ome.zarr")
+        )
+        assert np.array_equal(one, other)
