@@ -74,10 +74,8 @@ def test_all_levels_of_a_pyramid_are_the_same(cluster: Cluster, bp: Bp) -> None:
     how = ["--levels", "3", "--method", "mode", "--chunks", "8,8,8", "--workers", "2"]
     bp.ok("pyramid", "in.zarr", "here.ome.zarr", *how)
     bp.ok("pyramid", "in.zarr", "there.ome.zarr", *how, "--backend", "slurm")
-    here, there = (
-        sorted(file.parent.name for file in (bp.home / name).glob("*/zarr.json"))
-        for name in ("here.ome.zarr", "there.ome.zarr")
-    )
+    both = bp.home / "here.ome.zarr", bp.home / "there.ome.zarr"
+    here, there = (sorted(file.parent.name for file in one.glob("*/zarr.json")) for one in both)
     assert here == there
     assert len(here) > 1
     for level in here:
