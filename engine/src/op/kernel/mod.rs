@@ -13,6 +13,7 @@ pub mod measure;
 pub mod merge;
 pub mod resample;
 pub mod window;
+pub mod watershed;
 
 use crate::array::{Array, Scalar};
 use crate::cast::Number;
