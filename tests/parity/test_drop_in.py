@@ -22,7 +22,6 @@ LATER = {
     "stitch_segmentation",
     "stitch_tiled_segmentation",
     "transform_probabilities_to_costs",
-    "watershed",
 }
 MODULES = [
     "",

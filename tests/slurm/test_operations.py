@@ -43,10 +43,16 @@ def _image(bp: Bp) -> None:
     make_zarr(bp.home / "in.zarr", coarse.repeat(4, 0).repeat(4, 1).repeat(4, 2), (8, 8, 8))
 
 
+OTHERS = {
+    "pyramid": "it makes several arrays",
+    "watershed": "it takes seeds",
+}
+
+
 def test_no_operation_is_left_out(bp: Bp) -> None:
     lines = bp.ok("help").partition("Verbs:\n")[2].partition("\n\n")[0].splitlines()
     verbs = {line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "}
-    assert verbs - NO_OPERATIONS == {*OPERATIONS, *MEASUREMENTS, "pyramid"}
+    assert verbs - NO_OPERATIONS == {*OPERATIONS, *MEASUREMENTS, *OTHERS}
 
 
 @pytest.mark.parametrize("verb", OPERATIONS)
@@ -83,3 +89,15 @@ def test_all_levels_of_a_pyramid_are_the_same(cluster: Cluster, bp: Bp) -> None:
             content(bp.home / name / level) for name in ("here.ome.zarr", "there.ome.zarr")
         )
         assert np.array_equal(one, other)
+
+
+def test_a_watershed_is_the_same(cluster: Cluster, bp: Bp) -> None:
+    seeds = np.zeros((32, 32, 32), "uint32")
+    seeds[4::8, 4::8, 4::8] = np.arange(1, 65).reshape(4, 4, 4)
+    make_zarr(bp.home / "seeds.zarr", seeds, (8, 8, 8))
+    how = ["--halo", "6", "--block-shape", "16,16,16", "--chunks", "8,8,8", "--workers", "2"]
+    bp.ok("watershed", "in.zarr", "seeds.zarr", "here.zarr", *how)
+    bp.ok("watershed", "in.zarr", "seeds.zarr", "there.zarr", *how, "--backend", "slurm")
+    here = content(bp.home / "here.zarr")
+    assert len(np.unique(here)) == 64
+    assert np.array_equal(here, content(bp.home / "there.zarr"))

@@ -144,6 +144,16 @@ pub fn only_block(blocks: Vec<Array>) -> Result<Array> {
     block.ok_or_else(|| Error::internal("an operation was given no input"))
 }
 
+/// A part of a block.
+///
+/// # Errors
+/// `internal` for a region that does not lie inside.
+pub fn cropped(whole: &Array, region: &Region) -> Result<Array> {
+    let mut part = Array::zeros(whole.dtype(), &region.shape);
+    part.paste(&vec![0; region.ndim()], whole, region)?;
+    Ok(part)
+}
+
 /// Writes what was computed of a block's inner region: in the output's type, and under a mask only
 /// where that is true. Axes before those of the block are written whole. Gives the number of bytes.
 ///

@@ -4,7 +4,7 @@
 //! are those of the whole image as long as they are no longer than the halo. Memory: the block with its
 //! halo, and 12 bytes a voxel of it, with indices 4 more for each axis.
 
-use super::blockwise::write_to;
+use super::blockwise::{cropped, write_to};
 use super::kernel::distance::{distances, distances_and_indices};
 use super::parameters::{Input, ONE_INPUT, Parameters, PerAxis};
 use super::{ArrayShape, BlockIo, Operation, Product, Traffic};
@@ -143,12 +143,6 @@ impl Operation for Distance {
         }
         Ok(traffic.into())
     }
-}
-
-fn cropped(whole: &Array, region: &Region) -> Result<Array> {
-    let mut part = Array::zeros(whole.dtype(), &region.shape);
-    part.paste(&vec![0; region.ndim()], whole, region)?;
-    Ok(part)
 }
 
 /// Turns coordinates in a block that starts there into those in the whole image.

@@ -27,6 +27,7 @@ pub mod statistics;
 pub mod table;
 pub mod threshold;
 pub mod unique;
+pub mod watershed;
 
 use crate::array::Array;
 use crate::dtype::DType;
@@ -86,7 +87,8 @@ pub struct BlockIo<'a> {
     pub inputs: &'a [Arc<dyn Source>],
     /// Arrays to write.
     pub outputs: &'a [Arc<dyn Sink>],
-    /// The mask on the block's inner region as `bool`; none where every voxel counts.
+    /// The mask on the block's inner region as `bool`, or on the outer one where the operation asks for
+    /// that; none where every voxel counts.
     pub mask: Option<&'a Array>,
     /// Asks whether the user wants to stop; to be asked between the steps of a long block.
     pub cancel: &'a CancelToken,
@@ -205,6 +207,11 @@ pub trait Operation: Send + Sync {
     fn check_output(&self, output: DType) -> Result<()> {
         let _ = output;
         Ok(())
+    }
+
+    /// Whether it is given the mask on the block's outer region instead of the inner one.
+    fn masks_halo(&self) -> bool {
+        false
     }
 
     /// Whether blocks outside the mask are worked on, too, for they are to be written.

@@ -43,6 +43,8 @@ macro_rules! operations {
             Isin($crate::op::blockwise::Blockwise<$crate::op::isin::IsIn>),
             /// Label the connected components of an array with 1, 2, 3, ...
             Label($crate::op::label::Label),
+            /// Grow seeds over an image of heights, low parts first
+            Watershed($crate::op::watershed::Watershed),
             /// Give the labels of an image new ones without gaps
             RelabelConsecutive($crate::op::relabel::RelabelConsecutive),
             /// Remove objects that are too small or too large

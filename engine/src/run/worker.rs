@@ -8,6 +8,7 @@ use super::process::MemoryGauge;
 use crate::array::Cast;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, RetryClass};
+use crate::op::blockwise::cropped;
 use crate::op::{BlockIo, Operation, Product, pass, written};
 use crate::plan::Plan;
 use crate::source::{Sink, Source};
@@ -139,12 +140,17 @@ pub fn run_block(
         let mask = match &job.mask {
             None => None,
             Some(mask) => {
-                let mask = mask.read(&block.inner)?.cast(DType::Bool, Cast::Wrapping)?;
-                let inside = mask.values::<bool>()?.iter().filter(|inside| **inside).count();
-                if inside == 0 && !job.operation.works_outside_mask() {
+                let masks_halo = job.operation.masks_halo();
+                let region = if masks_halo { &block.outer } else { &block.inner };
+                let mask = mask.read(region)?.cast(DType::Bool, Cast::Wrapping)?;
+                let inner = masks_halo.then(|| cropped(&mask, &block.inner_in_outer()));
+                let inner = inner.transpose()?;
+                let is_outside = !inner.as_ref().unwrap_or(&mask).values::<bool>()?.contains(&true);
+                if is_outside && !job.operation.works_outside_mask() {
                     return Ok(BlockResult::Skipped);
                 }
-                (inside as u64 != mask.voxels()).then_some(mask)
+                let is_partial = mask.values::<bool>()?.contains(&false);
+                is_partial.then_some(mask)
             }
         };
         if clean {

@@ -7,5 +7,13 @@ from bioimage_rs.segmentation._relabel import (
     segmentation_filter,
     size_filter,
 )
+from bioimage_rs.segmentation._watershed import watershed
 
-__all__ = ["label", "relabel", "relabel_consecutive", "segmentation_filter", "size_filter"]
+__all__ = [
+    "label",
+    "relabel",
+    "relabel_consecutive",
+    "segmentation_filter",
+    "size_filter",
+    "watershed",
+]

@@ -12,8 +12,8 @@ pub mod mapping;
 pub mod measure;
 pub mod merge;
 pub mod resample;
-pub mod window;
 pub mod watershed;
+pub mod window;
 
 use crate::array::{Array, Scalar};
 use crate::cast::Number;
