@@ -21,6 +21,7 @@ from typing import Any
 
 import functions
 import numpy as np
+import operations
 import tifffile
 import zarr
 from copies import CASES, CHUNKS, TOOLS, WORKERS
@@ -203,6 +204,7 @@ def main() -> None:
             return
         starts = start_of_worker(folder)
         of_functions = functions.table(folder, ROUNDS)
+        of_operations = operations.table(folder, ROUNDS)
     text = report(results, starts)
     if arguments.machinery:
         own = json.loads(arguments.machinery.read_text())
@@ -213,6 +215,7 @@ def main() -> None:
             f"{own['plan_peak_memory'] / 1e6:.0f} MB."
         )
     text += f"\n\nPython functions and wrappers, on the same data:\n\n{of_functions}"
+    text += f"\n\nOperations, Zarr -> Zarr, float outputs without compression:\n\n{of_operations}"
     print(text)
     if arguments.write:
         page = arguments.write.read_text()
