@@ -256,7 +256,7 @@ fn every_operation_is_a_verb_by_the_same_template() {
     let said = place.bp("script last --language python");
     assert!(
         said.out.contains("filters.gaussian_smoothing(")
-            && said.out.contains("[0.5, 1.0, 2.0], \""),
+            && said.out.contains("(0.5, 1.0, 2.0), \""),
         "{}",
         said.out
     );
