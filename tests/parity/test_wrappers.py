@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 INTEGERS = ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"]
 DTYPES = [*INTEGERS, "float32", "float64"]
-BEYOND = {"CastSource", "ChannelSource", "TransposeSource"}
+BEYOND = {"WindowSource", "CastSource", "ChannelSource", "TransposeSource"}
 often = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
