@@ -1,10 +1,5 @@
 """Histograms, percentiles and thresholds against numpy and scikit-image."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +7,7 @@ import bioimage_rs as bp
 import numpy as np
 import pytest
 import zarr
+from killed import killed_and_resumed
 from skimage.filters import threshold_li, threshold_otsu
 
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"]
@@ -145,19 +141,5 @@ def test_a_killed_search_is_finished_by_a_resume(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     array = np.random.default_rng(5).normal(size=(60, 80)).astype("float32")
     zarr.create_array(tmp_path / "a.zarr", data=array, chunks=(10, 10))
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=tmp_path, start_new_session=True)
-    journals = tmp_path / "state" / "bioimage-rs" / "runs"
-
-    def done() -> int:
-        lines = [file.read_text() for file in journals.glob("*/stages/*/*.jsonl")]
-        return sum(text.count('"done"') for text in lines)
-
-    deadline = time.monotonic() + 60
-    while done() < blocks and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.001)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    run = bp.attach("last")
-    if run.state != "succeeded":
-        run.resume()
+    run = killed_and_resumed(SCRIPT, home=tmp_path, blocks=blocks)
     assert run.result["value"].tolist() == [np.percentile(array.astype("float64"), 50)]

@@ -1,11 +1,6 @@
 """Connected components against scipy and the reference."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +9,7 @@ import bioimage_rs as bp
 import numpy as np
 import pytest
 import zarr
+from killed import killed_and_resumed
 from scipy import ndimage
 
 
@@ -116,23 +112,7 @@ def test_a_killed_labelling_is_finished_by_a_resume(
     image = blobs(6, (96, 96, 96)) > 0.05
     zarr.create_array(tmp_path / "image.zarr", data=image.astype("uint8"), chunks=(16, 16, 16))
     zarr.create_array(tmp_path / "out.zarr", shape=image.shape, chunks=(16,) * 3, dtype="uint64")
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, backend], cwd=tmp_path, start_new_session=True
-    )
-    journals = tmp_path / "state" / "bioimage-rs" / "runs"
-
-    def done() -> int:
-        lines = [file.read_text() for file in journals.glob("*/stages/*/*.jsonl")]
-        return sum(text.count('"done"') for text in lines)
-
-    deadline = time.monotonic() + 60
-    while done() < blocks and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.001)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    run = bp.attach("last")
-    if run.state != "succeeded":
-        run.resume()
+    run = killed_and_resumed(SCRIPT, backend, home=tmp_path, blocks=blocks)
     found = zarr.open_array(tmp_path / "out.zarr")[...]
     expected, _ = ndimage.label(image)
     assert same_components(np.asarray(found), expected)

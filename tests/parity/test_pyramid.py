@@ -1,12 +1,6 @@
 """Pyramids, read by another implementation of OME-Zarr."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +9,7 @@ import bioimage_rs as bp
 import numpy as np
 import pytest
 import zarr
+from killed import killed_and_resumed
 from ome_zarr_models.v05.image import Image
 from skimage import measure
 
@@ -127,26 +122,7 @@ def test_a_killed_pyramid_is_finished_by_a_resume(home: Path, backend: str, bloc
     data = values((96, 96, 96), "uint8")
     zarr.create_array(home / "in.zarr", data=data, chunks=(8, 8, 8))
     expected = bp.pyramid("in.zarr", "expected.ome.zarr", levels=4, num_workers=2)
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, backend], cwd=home, start_new_session=True
-    )
-    journals = home / "state" / "bioimage-rs" / "runs"
-
-    def done() -> int:
-        runs = [file.parent for file in journals.glob("*/run.json")]
-        mine = [run for run in runs if "out.ome.zarr" in (run / "run.json").read_text()]
-        lines = [file.read_text() for run in mine for file in run.glob("stages/*/*.jsonl")]
-        return sum(text.count('"done"') for text in lines)
-
-    deadline = time.monotonic() + 60
-    while done() < blocks and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.001)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    run = bp.attach("last")
-    if run.state != "succeeded":
-        run.resume()
+    run = killed_and_resumed(SCRIPT, backend, home=home, blocks=blocks)
     for number, level in enumerate(expected):
         found = zarr.open_array(home / f"out.ome.zarr/s{number}")[...]
         np.testing.assert_array_equal(np.asarray(found), level[...])

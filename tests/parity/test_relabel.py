@@ -10,6 +10,7 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killed import killed_and_resumed
 
 TYPES = ["uint8", "uint16", "uint32", "uint64", "int8", "int32", "int64"]
 BLOCKS: dict[str, Any] = {"block_shape": (4, 5), "num_workers": 2}
@@ -88,6 +89,38 @@ def test_arrays_in_files_change_in_place(tmp_path: Path, job_type: str) -> None:
     memory = image.copy()
     bp.segmentation.relabel(image, np.arange(100) + 1)
     assert np.array_equal(image, memory)
+
+
+SCRIPT = """
+import sys
+import bioimage_rs as bp
+import zarr
+
+image, out = zarr.open_array("in.zarr"), zarr.open_array("out.zarr", mode="r+")
+how = {"job_type": sys.argv[2], "num_workers": 2, "block_shape": (8, 8)}
+if sys.argv[1] == "consecutive":
+    bp.segmentation.relabel_consecutive(image, out, **how)
+else:
+    bp.segmentation.size_filter(image, out, min_size=900, **how)
+"""
+
+
+@pytest.mark.parametrize("what", ["consecutive", "sizes"])
+@pytest.mark.parametrize("backend", ["local", "subprocess"])
+def test_a_killed_relabelling_is_finished_by_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, backend: str
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    image = np.random.default_rng(7).integers(0, 60, (240, 240)).astype("uint32") * 3
+    zarr.create_array(tmp_path / "in.zarr", data=image, chunks=(8, 8))
+    zarr.create_array(tmp_path / "out.zarr", shape=image.shape, chunks=(8, 8), dtype="uint32")
+    killed_and_resumed(SCRIPT, what, backend, home=tmp_path, blocks=1000)
+    if what == "consecutive":
+        expected = bp.segmentation.relabel_consecutive(image)[0]
+    else:
+        expected = bp.segmentation.size_filter(image, min_size=900)
+    found: Any = zarr.open_array(tmp_path / "out.zarr")
+    assert np.array_equal(found[...], expected)
 
 
 def test_functions_of_blocks() -> None:

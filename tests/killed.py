@@ -1,0 +1,40 @@
+"""Runs whose processes are killed on the way, and finished by others."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import bioimage_rs as bp
+
+_PATIENCE = 60.0
+
+
+def killed_and_resumed(script: str, *arguments: str, home: Path, blocks: int) -> bp.Run:
+    """Start a script that makes one run, kill its processes after so many blocks, and resume it.
+
+    Runs are kept below `home`, where `$XDG_STATE_HOME` must point to in this process, too.
+    """
+    runs = home / "state" / "bioimage-rs" / "runs"
+    earlier = set(runs.glob("*"))
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], cwd=home, start_new_session=True
+    )
+
+    def done() -> int:
+        journals = [run.glob("stages/*/*.jsonl") for run in {*runs.glob("*")} - earlier]
+        return sum(file.read_text().count('"done"') for files in journals for file in files)
+
+    deadline = time.monotonic() + _PATIENCE
+    while done() < blocks and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    run = bp.attach("last")
+    if run.state != "succeeded":
+        run.resume()
+    return run
