@@ -15,6 +15,12 @@ import zarr
 Event = dict[str, object]
 
 
+_NO_OPERATIONS = {
+    *("result", "info", "runs", "status", "watch", "logs", "cancel", "resume", "retry"),
+    *("script", "config", "doctor", "help", "kernel"),
+}
+
+
 @dataclass
 class Bp:
     """The `bp` command with state and settings of its own."""
@@ -58,6 +64,14 @@ class Bp:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+
+    @property
+    def operations(self) -> set[str]:
+        """The verbs that run an operation."""
+        listed = self.ok("help").partition("Verbs:\n")[2].partition("\n\n")[0].splitlines()
+        # The lines between are of helps that are too long for one.
+        verbs = {line.split()[0] for line in listed if not line.startswith("   ")}
+        return verbs - _NO_OPERATIONS
 
     @property
     def runs(self) -> list["RunFolder"]:
