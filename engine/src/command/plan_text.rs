@@ -4,7 +4,7 @@ use super::Value;
 use super::table::duration_text;
 use crate::config::Config;
 use crate::grid::shape_text;
-use crate::plan::{Task, bytes_text};
+use crate::plan::bytes_text;
 use crate::run::Prepared;
 use crate::run::folder::Code;
 use crate::run::registry::{Pace, pace};
@@ -20,12 +20,14 @@ pub fn plan_value(
 ) -> Value {
     let plan = &prepared.plan;
     let workers = prepared.workers();
-    let voxels = plan.grid().domain.voxels();
+    let voxels = plan.voxels();
     let backend = prepared.backend();
     let known = pace(&config.run_root(), operation, backend);
     let seconds =
         known.map(|Pace { voxels_per_s, .. }| voxels as f64 / voxels_per_s / workers as f64);
-    let units = plan.tasks.iter().map(Task::len).sum::<u64>();
+    let passes: Vec<&str> = plan.stages.iter().map(|stage| stage.name.as_str()).collect();
+    // What is written is written in the last pass, or in one for each output.
+    let units = plan.stages.last().map_or(0, |last| last.groups().count());
     let memory = plan.memory;
     let mut lines = vec![
         note.to_owned(),
@@ -42,7 +44,6 @@ pub fn plan_value(
             plan.grid().domain
         ),
         format!("tasks    {} for {workers} worker(s), {}", plan.tasks.len(), backend.as_str()),
-        format!("writes   {units} group(s) of blocks that share no chunk or shard"),
         format!(
             "memory   {} ({} a block), {}",
             bytes_text(memory.total),
@@ -58,6 +59,13 @@ pub fn plan_value(
             bytes_text(plan.bytes_to_write)
         ),
     ];
+    if plan.bytes_to_write > 0 {
+        lines
+            .insert(3, format!("writes   {units} group(s) of blocks that share no chunk or shard"));
+    }
+    if passes.len() > 1 {
+        lines.insert(2, format!("passes   {}: {}", passes.len(), passes.join(", ")));
+    }
     lines.push(match (seconds, known) {
         (Some(seconds), Some(pace)) => {
             format!("time     about {} (from {} earlier run(s))", duration_text(seconds), pace.runs)
@@ -75,6 +83,7 @@ pub fn plan_value(
             "grid": plan.grid().blocks_per_axis(),
             "block_shape": plan.grid().block_shape,
             "domain": plan.grid().domain,
+            "passes": passes,
             "tasks": plan.tasks.len(),
             "workers": workers,
             "backend": backend,
