@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn verbs_options_and_values_are_offered_where_they_may_stand() {
-        assert_eq!(texts("co"), ["copy", "config"]);
+        assert_eq!(texts("co"), ["copy", "compare", "config"]);
         assert_eq!(texts("copy a b --chu"), ["--chunks"]);
         assert_eq!(texts("copy a b --backend s"), ["subprocess", "slurm"]);
         assert_eq!(texts("copy a b --backend=sl"), ["slurm"]);
