@@ -135,7 +135,7 @@ class RunFolder:
 
     def block(self, number: int) -> tuple[slice, ...]:
         """The region of a block, from the plan."""
-        grid = json.loads((self.path / "plan.json").read_text())["grid"]
+        grid = json.loads((self.path / "plan.json").read_text())["stages"][0]["grid"]
         shape, block = grid["domain"]["shape"], grid["block_shape"]
         counts = [-(-extent // size) for extent, size in zip(shape, block, strict=True)]
         position = np.unravel_index(number, counts)

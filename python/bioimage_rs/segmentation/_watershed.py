@@ -71,8 +71,8 @@ def watershed(
     >>> import bioimage_rs as bp
     >>> heights = np.array([[0.0, 1.0, 5.0, 2.0, 0.0]] * 2)
     >>> bp.segmentation.watershed(heights, np.array([[3, 0, 0, 0, 7]] * 2))
-    array([[3, 3, 7, 7, 7],
-           [3, 3, 7, 7, 7]], dtype=uint64)
+    array([[3, 3, 3, 7, 7],
+           [3, 3, 3, 7, 7]], dtype=uint64)
     """
     parameters: dict[str, object] = {"halo": 0}
     if height_range is not None:
