@@ -104,7 +104,7 @@ def test_few_direct_dependencies(environment: Path, tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     names = [name.split(">")[0] for name in ast.literal_eval(requires.stdout)]
-    assert names == ["anywidget", "cloudpickle", "numpy", "threadpoolctl"]
+    assert names == ["anywidget", "cloudpickle", "numpy", "pandas", "threadpoolctl"]
 
 
 def _version(environment: Path, cwd: Path) -> str:
