@@ -39,11 +39,11 @@ pub struct Components {
 ///
 /// ```
 /// use bioimage_engine::op::kernel::components::{Joined, components};
-/// let image = [5u8, 0, 7, 7, 0, 5];
+/// let image = [5u8, 7, 0, 7, 0, 5];
 /// let found = components(&image, &[2, 3], 2, Joined::EqualValues)?;
-/// assert_eq!(found.labels, [1, 0, 2, 2, 0, 3]);
+/// assert_eq!(found.labels, [1, 2, 0, 2, 0, 3]);
 /// let found = components(&image, &[2, 3], 1, Joined::Foreground)?;
-/// assert_eq!((found.labels, found.count), (vec![1, 0, 2, 1, 0, 2], 2));
+/// assert_eq!((found.labels, found.count), (vec![1, 1, 0, 1, 0, 2], 2));
 /// # Ok::<(), bioimage_engine::Error>(())
 /// ```
 ///

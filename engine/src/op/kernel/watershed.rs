@@ -39,7 +39,7 @@ pub fn height_range<H: Element + Into<f64>>(
 /// use bioimage_engine::op::kernel::watershed::watershed;
 /// let heights = [0.0f32, 1.0, 5.0, 2.0, 0.0];
 /// let seeds = [3u16, 0, 0, 0, 7];
-/// assert_eq!(watershed(&heights, &seeds, None, &[5], None)?, [3, 3, 7, 7, 7]);
+/// assert_eq!(watershed(&heights, &seeds, None, &[5], None)?, [3, 3, 3, 7, 7]);
 /// # Ok::<(), bioimage_engine::Error>(())
 /// ```
 ///
