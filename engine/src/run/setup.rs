@@ -292,21 +292,21 @@ impl Setup {
     }
 
     fn check_overlap(&self) -> Result<()> {
-        if self.operation.may_run_in_place() {
-            return Ok(());
-        }
-        let outputs: Vec<Spec> = self.outputs.iter().filter_map(Output::spec).collect();
-        for spec in self.inputs.iter().chain(&self.mask).filter_map(|input| input.spec()) {
-            let whole = spec.whole();
-            if outputs.iter().any(|output| output.may_overlap(&spec)) {
-                return Err(Error::argument(format!(
-                    "'{}' is both read and written",
-                    whole.display()
-                ))
-                .fix("Give the output another name."));
+        match self.read_and_written() {
+            Some(spec) if !self.operation.may_run_in_place() => {
+                let name = spec.whole().display();
+                Err(Error::argument(format!("'{name}' is both read and written"))
+                    .fix("Give the output another name."))
             }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// An array that is read and changed by the run.
+    fn read_and_written(&self) -> Option<Spec> {
+        let outputs: Vec<Spec> = self.outputs.iter().filter_map(Output::spec).collect();
+        let read = self.inputs.iter().chain(&self.mask).filter_map(|input| input.spec());
+        read.into_iter().find(|spec| outputs.iter().any(|output| output.may_overlap(spec)))
     }
 }
 
@@ -414,6 +414,8 @@ impl Prepared {
         });
         let locks = lock_outputs(new_places, folder, Duration::ZERO)?;
         let language = setup.language();
+        // Of a block that has changed its own input, another try would change it again.
+        let retries = if setup.read_and_written().is_some() { 0 } else { setup.options.retries };
         let mut outputs: Vec<Arc<dyn Sink>> = Vec::new();
         for output in setup.outputs {
             outputs.push(match output {
@@ -447,7 +449,7 @@ impl Prepared {
             domain,
             block_shape,
             block_ids: setup.block_ids.clone(),
-            retries: setup.options.retries,
+            retries,
             axes: setup
                 .inputs
                 .first()

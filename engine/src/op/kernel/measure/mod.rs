@@ -11,11 +11,9 @@ mod keys;
 pub mod objects;
 pub mod overlaps;
 pub mod percentiles;
-pub mod properties;
 mod rows;
 mod runs;
 pub mod statistics;
-pub mod surface;
 pub mod unique;
 
 use crate::array::Array;
