@@ -62,8 +62,8 @@ def relabel(
         place `i` the new label of `i`. Every label that occurs must have one.
     output
         The array to write; by default an image in a file is changed in place, and of one in memory
-        a new one is made. A block that was being changed in place when its worker was killed may be
-        changed twice by a resume: write to another array where that matters.
+        a new one is made. A run in place tries no block again and cannot be resumed, for its blocks
+        would be changed twice: write to another array where a worker may be killed.
     block_shape, job_type, job_config, num_workers, block_ids, resume_from, memory, progress
         As for `copy`.
     mask

@@ -9,6 +9,7 @@ pub mod filter;
 pub mod gaussian;
 pub mod interpolate;
 pub mod mapping;
+pub mod maxima;
 pub mod measure;
 pub mod merge;
 pub mod resample;
