@@ -296,7 +296,8 @@ impl Runs {
             }
             // One place is enough for each stretch in which neither run ends.
             let (starts, other_starts) = (self.starts[at], self.starts[other_at]);
-            let mut places = touching & (!(touching << 1 | last) | starts);
+            let after_touching = touching << 1 | last;
+            let mut places = touching & (!after_touching | starts);
             last = touching >> (WORD - 1);
             while places != 0 {
                 let column = first + places.trailing_zeros() as usize;
@@ -307,9 +308,10 @@ impl Runs {
                 continue;
             }
             // Diagonal neighbours that are not beside other voxels of the same runs: one run ends
-            // just before the other starts.
-            let mut falling = after_open & (starts | !here) & other_starts;
-            let mut rising = open & starts & after_there & (other_starts | !there);
+            // just before the other starts. They differ where either touches what is beside it.
+            let apart = !(touching | after_touching);
+            let mut falling = apart & after_open & (starts | !here) & other_starts;
+            let mut rising = apart & open & starts & after_there & (other_starts | !there);
             while falling | rising != 0 {
                 let column = first + (falling | rising).trailing_zeros() as usize;
                 let bit = 1 << (column - first);
