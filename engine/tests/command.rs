@@ -5,7 +5,7 @@
 use bioimage_engine::array::Array;
 use bioimage_engine::dtype::DType;
 use bioimage_engine::grid::Region;
-use bioimage_engine::source::zarr::{NewArray, ZarrArray};
+use bioimage_engine::source::zarr::{NewArray, Version, ZarrArray};
 use bioimage_engine::source::{Metadata, Sink, Source};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -73,6 +73,7 @@ impl Place {
             shards: None,
             codec: "none".into(),
             metadata: Metadata::default(),
+            version: Version::default(),
         };
         let array = ZarrArray::create(&self.path(name), "", &new, false).unwrap();
         let values: Vec<u16> = (0..side.pow(3)).map(|i| (i * 40503) as u16).collect();
@@ -208,6 +209,7 @@ fn a_roi_crops_a_new_output_and_stays_inside_a_full_one() {
         shards: None,
         codec: "none".into(),
         metadata: Metadata::default(),
+        version: Version::default(),
     };
     ZarrArray::create(&place.path("full.zarr"), "", &new, false).unwrap();
     let said = place.bp("copy in.zarr full.zarr --roi 2:6,:,3:");

@@ -6,7 +6,7 @@ use bioimage_engine::array::Array;
 use bioimage_engine::dtype::DType;
 use bioimage_engine::error::Kind;
 use bioimage_engine::grid::{Grid, Region};
-use bioimage_engine::source::zarr::{Codec, NewArray, ZarrArray};
+use bioimage_engine::source::zarr::{Codec, NewArray, Version, ZarrArray};
 use bioimage_engine::source::{Axis, Metadata, Sink, Source};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ fn new(shape: &[u64], dtype: DType, chunks: &[u64], codec: &str) -> NewArray {
         shards: None,
         codec: codec.to_owned(),
         metadata: Metadata::default(),
+        version: Version::V3,
     }
 }
 
@@ -93,13 +94,15 @@ proptest! {
         with_shards: bool,
         codec in prop::sample::select(vec!["none", "zstd:1", "blosc-lz4"]),
         held in prop::sample::select(vec![0u64, 100, 1 << 20]),
+        old: bool,
     ) {
         let column = |pick: fn(&(u64, u64, u64, u64, u64)) -> u64| -> Vec<u64> {
             axes.iter().map(pick).collect()
         };
         let shape = column(|axis| axis.0);
         let grid = NewArray {
-            shards: with_shards.then(|| column(|axis| axis.1 * axis.2)),
+            shards: (with_shards && !old).then(|| column(|axis| axis.1 * axis.2)),
+            version: if old { Version::V2 } else { Version::V3 },
             ..new(&shape, DType::I16, &column(|axis| axis.1), codec)
         };
         let folder = tempfile::tempdir().unwrap();

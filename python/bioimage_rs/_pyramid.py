@@ -19,9 +19,10 @@ def pyramid(
     levels: int | None = None,
     scale_factor: int | Sequence[int] | None = None,
     method: str = "mean",
+    ome_zarr: str = "0.5",
     **how: Unpack[How],
 ) -> list[Source]:
-    """Write an image and coarser and coarser ones as OME-Zarr 0.5 (Zarr v3).
+    """Write an image and coarser and coarser ones as OME-Zarr.
 
     The arrays are `s0`, a copy of the image, `s1`, `s2`, ... in one group, which tells viewers
     their axes, scales and translations. One pass for each level, which is made from the one above.
@@ -43,13 +44,15 @@ def pyramid(
     method
         How: `mean`, `median`, `max`, `min`; for labels `mode`, `sparse-mode` or `sample`. As for
         `downsample`.
+    ome_zarr
+        Version of the format: `0.5`, on Zarr v3, or `0.4`, on Zarr v2 and for older readers.
     block_shape, job_type, num_workers, cast, memory, retries
         As for `copy`.
     job_config, mask, block_ids, resume_from, progress
         Not used.
     new_output
         What `bp pyramid` takes for the new arrays: `chunks`, `shards`, `codec`, `dtype`, `roi` (of
-        the image), `overwrite`.
+        the image), `overwrite`, which also removes further levels of an image that is there.
 
     Returns
     -------
@@ -81,11 +84,19 @@ def pyramid(
         factor = int(scale_factor)
     elif scale_factor is not None:
         factor = [int(one) for one in scale_factor]  # type: ignore[union-attr]
-    parameters = {"levels": levels, "scale_factor": factor, "method": method}
+    parameters = {
+        "levels": levels,
+        "scale_factor": factor,
+        "method": method,
+        "ome_zarr": ome_zarr,
+    }
     Operation("pyramid", parameters, "bp.pyramid", in_place=None).run_verb(
         {"input": input}, output, how
     )
     group = Path(os.fspath(output).replace("::", "/")).expanduser()
-    ome = json.loads((group / "zarr.json").read_text())["attributes"]["ome"]
+    if ome_zarr == "0.4":
+        ome = json.loads((group / ".zattrs").read_text())
+    else:
+        ome = json.loads((group / "zarr.json").read_text())["attributes"]["ome"]
     paths = [one["path"] for one in ome["multiscales"][0]["datasets"]]
     return [open_source(group / path, mode="r+") for path in paths]

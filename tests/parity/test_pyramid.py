@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zarr
 from killed import killed_and_resumed
-from ome_zarr_models.v05.image import Image
+from ome_zarr_models import v04, v05
 from skimage import measure
 
 
@@ -31,9 +31,13 @@ def halved(data: np.ndarray, factors: tuple[int, ...]) -> np.ndarray:
     return np.asarray(measure.block_reduce(data, factors, np.mean))
 
 
+MODELS = {"0.4": v04.Image, "0.5": v05.Image}
+
+
 @pytest.mark.parametrize("backend", ["local", "subprocess"])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_levels_are_made_from_the_one_above_and_say_where_they_lie(
-    home: Path, backend: str
+    home: Path, backend: str, version: str
 ) -> None:
     data = values((16, 48, 40), "float32")
     group = zarr.create_group(home / "in.zarr")
@@ -43,14 +47,18 @@ def test_levels_are_made_from_the_one_above_and_say_where_they_lie(
     datasets: Any = [{"path": "raw", "coordinateTransformations": [scale]}]
     group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
     how: Any = {"job_type": backend, "num_workers": 2}
-    made = bp.pyramid("in.zarr/raw", "out.ome.zarr", levels=3, scale_factor=(1, 2, 2), **how)
+    how |= {"levels": 3, "scale_factor": (1, 2, 2), "ome_zarr": version}
+    made = bp.pyramid("in.zarr/raw", "out.ome.zarr", **how)
     expected = data
     for level in made:
         np.testing.assert_allclose(level[...], expected, rtol=1e-5)
         expected = halved(expected, (1, 2, 2))
     assert [level.shape for level in made] == [(16, 48, 40), (16, 24, 20), (16, 12, 10)]
-    image = Image.from_zarr(zarr.open_group(home / "out.ome.zarr", mode="r"))
-    (multiscale,) = image.ome_attributes.multiscales
+    written = zarr.open_group(home / "out.ome.zarr", mode="r")
+    assert written.metadata.zarr_format == {"0.4": 2, "0.5": 3}[version]
+    image = MODELS[version].from_zarr(written)
+    attributes = image.attributes if version == "0.4" else image.ome_attributes
+    (multiscale,) = attributes.multiscales
     assert [axis.name for axis in multiscale.axes] == ["z", "y", "x"]
     assert {axis.unit for axis in multiscale.axes} == {"nanometer"}
     placed = [
@@ -81,7 +89,7 @@ def test_images_of_any_axes_and_extents(home: Path, shape: tuple[int, ...], meth
         if method != "sample" or data.ndim <= 3:
             expected = bp.downsample(above[...], space, method=method)
             np.testing.assert_array_equal(level[...], np.asarray(expected))
-    image = Image.from_zarr(zarr.open_group(home / "x.ome.zarr", mode="r"))
+    image = v05.Image.from_zarr(zarr.open_group(home / "x.ome.zarr", mode="r"))
     names = [axis.name for axis in image.ome_attributes.multiscales[0].axes]
     assert names == list("tczyx"[5 - len(shape) :])
 
@@ -92,6 +100,15 @@ def test_what_cannot_be_a_pyramid(home: Path) -> None:
     with pytest.raises(FileExistsError):
         bp.pyramid(data, "there.ome.zarr", levels=2)
     assert len(bp.pyramid(data, "there.ome.zarr", levels=1, overwrite=True)) == 1
+    # Of the image before it nothing is left.
+    assert sorted(path.name for path in (home / "there.ome.zarr").iterdir()) == ["s0", "zarr.json"]
+    with pytest.raises(ValueError, match=r"Zarr v3 group, in which .* \(Zarr v2\)"):
+        bp.pyramid(data, "there.ome.zarr", levels=1, overwrite=True, ome_zarr="0.4")
+    with pytest.raises(ValueError, match="both read and written"):
+        bp.pyramid("there.ome.zarr/s0", "there.ome.zarr", levels=2, overwrite=True)
+    bp.pyramid(data, "there.ome.zarr", levels=4, overwrite=True)
+    with pytest.raises(ValueError, match="is read, and would be removed"):
+        bp.pyramid("there.ome.zarr/s3", "there.ome.zarr", levels=1, overwrite=True)
     for image, options in (
         (data[0], {}),
         (np.zeros((0, 4)), {}),
@@ -101,6 +118,8 @@ def test_what_cannot_be_a_pyramid(home: Path) -> None:
         (data, {"scale_factor": (2, 2, 2)}),
         (data, {"levels": 0}),
         (data, {"method": "sum"}),
+        (data, {"ome_zarr": "0.3"}),
+        (data, {"ome_zarr": "0.4", "shards": "20,20"}),
     ):
         with pytest.raises(ValueError):  # noqa: PT011 - each says something else
             bp.pyramid(image, "other.ome.zarr", **options)

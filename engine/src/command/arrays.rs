@@ -10,7 +10,7 @@ use crate::op::parameters::Parameters;
 use crate::run::Output;
 use crate::source::path::{locate, locate_output};
 use crate::source::wrap::RoiSource;
-use crate::source::zarr::NewArray;
+use crate::source::zarr::{GroupDescription, NewArray, multiscales_in};
 use crate::source::{Sink, Source, Spec};
 use std::sync::Arc;
 
@@ -135,7 +135,33 @@ impl Arrays {
         let shape = ArrayShape { shape: image.shape().to_vec(), dtype: image.dtype() };
         let first = request.new_array.array(&shape, &*image, &*image)?;
         let overwrite = request.common.overwrite;
-        let mut attributes = Some(group.attributes);
+        let folder = path.join(&inside);
+        let mut replaced = multiscales_in(&folder)?;
+        if !overwrite && let Some(old) = replaced.first() {
+            let old = folder.join(old);
+            return Err(Error::new(
+                Kind::AlreadyExists,
+                format!("'{}' already exists, as a level of an image", old.display()),
+            )
+            .fix("Overwrite it (--overwrite), or write elsewhere."));
+        }
+        replaced.retain(|old| group.arrays.iter().all(|array| array.name != *old));
+        for old in &replaced {
+            let array = format!("{inside}/{old}").trim_start_matches('/').to_owned();
+            let spec = Spec::Zarr { path: path.clone(), array };
+            if image.spec().is_some_and(|image| image.may_overlap(&spec)) {
+                return Err(Error::argument(format!(
+                    "'{}' is read, and would be removed with the image that '{target}' holds",
+                    spec.display()
+                ))
+                .fix("Write to another store."));
+            }
+        }
+        let mut description = Some(GroupDescription {
+            attributes: group.attributes,
+            version: group.version,
+            replaced,
+        });
         let mut outputs = Vec::new();
         for (result, one) in request.parameters.outputs(&[shape])?.into_iter().zip(group.arrays) {
             let array = format!("{inside}/{}", one.name).trim_start_matches('/').to_owned();
@@ -146,13 +172,18 @@ impl Arrays {
                 )
                 .fix("Overwrite it (--overwrite), or write elsewhere."));
             }
-            let new = NewArray { shape: result.shape, metadata: one.metadata, ..first.clone() };
+            let new = NewArray {
+                shape: result.shape,
+                metadata: one.metadata,
+                version: group.version,
+                ..first.clone()
+            };
             outputs.push(Output::New {
                 path: path.clone(),
                 array,
                 new: Box::new(new),
                 overwrite,
-                group: attributes.take(),
+                group: description.take(),
             });
         }
         let note = format!(

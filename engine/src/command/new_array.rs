@@ -4,7 +4,7 @@ use super::options::{Shape, dtype_parser, push};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::ArrayShape;
-use crate::source::zarr::{Codec, NewArray};
+use crate::source::zarr::{Codec, NewArray, Version};
 use crate::source::{Axis, Metadata, Source, Spec};
 
 /// What may be asked of the output.
@@ -62,6 +62,7 @@ impl NewArrayOptions {
             chunks,
             codec: self.codec.unwrap_or_else(|| default_codec(input)).to_string(),
             metadata,
+            version: Version::default(),
         })
     }
 }

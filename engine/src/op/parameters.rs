@@ -3,6 +3,7 @@
 
 use super::{Operation, OperationSpec};
 use crate::error::{Error, Result};
+use crate::source::zarr::Version;
 use crate::source::{Metadata, Source};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -33,6 +34,8 @@ pub struct Group {
     pub arrays: Vec<GroupArray>,
     /// What the group says of them.
     pub attributes: serde_json::Map<String, serde_json::Value>,
+    /// Version of the format.
+    pub version: Version,
 }
 
 /// An array of a group.

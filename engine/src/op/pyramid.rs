@@ -12,6 +12,7 @@ use super::{ArrayShape, BlockIo, Operation, Product, Traffic, Writes};
 use crate::array::Cast;
 use crate::error::{Error, Result};
 use crate::source::wrap::Align;
+use crate::source::zarr::Version;
 use crate::source::{Axis, Metadata, Source};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,10 @@ pub struct Pyramid {
     #[serde(default = "mean")]
     #[arg(long, value_name = "HOW", default_value = "mean", value_enum)]
     pub method: Method,
+    /// Version of OME-Zarr: 0.5, on Zarr v3, or 0.4, on Zarr v2
+    #[serde(default)]
+    #[arg(long, value_name = "VERSION", default_value_t, value_enum)]
+    pub ome_zarr: OmeZarr,
     /// What happens to values that the output's data type cannot hold.
     #[serde(default)]
     #[arg(long, value_name = "HOW", default_value_t, value_enum, help_heading = "Output")]
@@ -48,6 +53,22 @@ pub struct Pyramid {
 
 fn mean() -> Method {
     Method::Mean
+}
+
+/// A version of OME-Zarr.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+pub enum OmeZarr {
+    /// On Zarr v2, for older readers.
+    #[serde(rename = "0.4")]
+    #[value(name = "0.4")]
+    V0_4,
+    /// On Zarr v3.
+    #[default]
+    #[serde(rename = "0.5")]
+    #[value(name = "0.5")]
+    V0_5,
 }
 
 /// Where no number of levels is given, the last one has no more voxels than this.
@@ -213,13 +234,23 @@ impl Parameters for Pyramid {
             }
             arrays.push(GroupArray { name, metadata });
         }
-        let multiscale = json!({
+        let mut multiscale = json!({
             "axes": axes.iter().map(ome_axis).collect::<Vec<_>>(),
             "datasets": datasets,
             "type": self.method,
         });
-        let ome = json!({ "version": "0.5", "multiscales": [multiscale] });
-        Ok(Group { arrays, attributes: [("ome".to_owned(), ome)].into_iter().collect() })
+        let (version, name, value) = match self.ome_zarr {
+            OmeZarr::V0_4 => {
+                multiscale["version"] = json!("0.4");
+                (Version::V2, "multiscales", json!([multiscale]))
+            }
+            OmeZarr::V0_5 => {
+                let ome = json!({ "version": "0.5", "multiscales": [multiscale] });
+                (Version::V3, "ome", ome)
+            }
+        };
+        let attributes = [(name.to_owned(), value)].into_iter().collect();
+        Ok(Group { arrays, attributes, version })
     }
 }
 
@@ -284,7 +315,14 @@ mod tests {
     use crate::source::memory::MemoryArray;
 
     fn pyramid(levels: Option<u8>, scale_factor: Option<PerAxis<u64>>) -> Pyramid {
-        Pyramid { levels, scale_factor, method: Method::Mean, cast: Cast::default(), level: 0 }
+        Pyramid {
+            levels,
+            scale_factor,
+            method: Method::Mean,
+            ome_zarr: OmeZarr::default(),
+            cast: Cast::default(),
+            level: 0,
+        }
     }
 
     #[test]

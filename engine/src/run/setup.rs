@@ -4,7 +4,7 @@ use super::cancel::CancelToken;
 use super::driver::{Lead, lock_outputs, places};
 use super::folder::{ArrayRecord, Attempt, BlockSet, Code, Request, RunFolder, new_id};
 use super::journal::{now, time_text};
-use super::lock::LeadLock;
+use super::lock::{LeadLock, OutputLock};
 use super::process::{ProcessId, available_memory, host_name, user_name};
 use super::slurm::{self, SlurmSettings};
 use super::subprocess::worker_command;
@@ -14,9 +14,8 @@ use crate::error::{Error, Result};
 use crate::grid::{Region, same_shape};
 use crate::op::{ArrayShape, Operation, OperationSpec};
 use crate::plan::{Plan, PlanInput, TASKS_PER_WORKER, WriteUnit, auto_block_shape};
-use crate::source::zarr::{NewArray, ZarrArray, describe_group_above};
+use crate::source::zarr::{GroupDescription, NewArray, ZarrArray, describe_group_above};
 use crate::source::{Sink, Source, Spec};
-use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,11 +36,34 @@ pub enum Output {
         /// Whether an array that is there may be removed.
         overwrite: bool,
         /// What the group above it is to say, where that is made with it.
-        group: Option<Map<String, Value>>,
+        group: Option<GroupDescription>,
     },
 }
 
 impl Output {
+    /// Refuses what cannot be made, before anything is.
+    fn check(&self) -> Result<()> {
+        match self {
+            Output::Existing(_) => Ok(()),
+            Output::New { path, array, new, overwrite, .. } => {
+                ZarrArray::check_new(path, array, new, *overwrite)
+            }
+        }
+    }
+
+    fn make(self) -> Result<Arc<dyn Sink>> {
+        match self {
+            Output::Existing(sink) => Ok(sink),
+            Output::New { path, array, new, overwrite, group } => {
+                let made = ZarrArray::create(&path, &array, &new, overwrite)?;
+                if let Some(description) = group {
+                    describe_group_above(&path, &array, description)?;
+                }
+                Ok(Arc::new(made))
+            }
+        }
+    }
+
     fn shape(&self) -> ArrayShape {
         match self {
             Output::Existing(sink) => {
@@ -216,6 +238,7 @@ impl Setup {
             self.operation.check_output(output.dtype)?;
         }
         self.check_overlap()?;
+        self.outputs.iter().try_for_each(Output::check)?;
         let domain = self.domain.clone().unwrap_or_else(|| Region::whole(&shape));
         if !domain.fits(&shape) {
             return Err(Error::argument(format!(
@@ -416,19 +439,14 @@ impl Prepared {
         let language = setup.language();
         // Of a block that has changed its own input, another try would change it again.
         let retries = if setup.read_and_written().is_some() { 0 } else { setup.options.retries };
-        let mut outputs: Vec<Arc<dyn Sink>> = Vec::new();
-        for output in setup.outputs {
-            outputs.push(match output {
-                Output::Existing(sink) => sink,
-                Output::New { path, array, new, overwrite, group } => {
-                    let made = ZarrArray::create(&path, &array, &new, overwrite)?;
-                    if let Some(attributes) = group {
-                        describe_group_above(&path, &array, attributes)?;
-                    }
-                    Arc::new(made)
-                }
-            });
-        }
+        let made = setup.outputs.into_iter().map(Output::make).collect::<Result<Vec<_>>>();
+        let outputs = match made {
+            Ok(outputs) => outputs,
+            Err(error) => {
+                locks.into_iter().for_each(OutputLock::release);
+                return Err(error);
+            }
+        };
         debug_assert!(places(&outputs).count() == locks.len());
         let request = Request {
             format: FORMAT,

@@ -49,7 +49,7 @@ pub fn read(store: &Path, inner: &str, node: &ArrayNode, ndim: usize) -> Metadat
     Metadata { axes: if known { axes } else { Vec::new() }, attributes }
 }
 
-/// The attributes that a new array gets; axis names go into its `dimension_names`.
+/// The attributes that a new array gets, but for the names of axes.
 pub fn to_attributes(metadata: &Metadata) -> Map<String, Value> {
     let mut attributes = metadata.attributes.clone();
     if metadata.axes.iter().any(|axis| axis.scale.is_some()) {
@@ -68,6 +68,14 @@ pub fn dimension_names(metadata: &Metadata) -> Option<Value> {
     let named = metadata.axes.iter().any(|axis| !axis.name.is_empty());
     let names = metadata.axes.iter().map(|axis| Some(&axis.name).filter(|name| !name.is_empty()));
     named.then(|| json!(names.collect::<Vec<_>>()))
+}
+
+/// Adds the axis names, for which Zarr v2 has no place of its own.
+pub fn add_dimensions(metadata: &Metadata, attributes: &mut Map<String, Value>) {
+    if metadata.axes.iter().any(|axis| !axis.name.is_empty()) {
+        let names: Vec<&str> = metadata.axes.iter().map(|axis| axis.name.as_str()).collect();
+        attributes.insert(XARRAY_DIMENSIONS.into(), json!(names));
+    }
 }
 
 fn list_of<T>(value: &Value, len: usize, item: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {

@@ -115,6 +115,23 @@ impl Codec {
         };
         vec![bytes, compression]
     }
+
+    /// The compressor in the metadata of a Zarr v2 array.
+    pub(super) fn to_v2_json(self, dtype: DType) -> Value {
+        match self {
+            Codec::None => Value::Null,
+            Codec::Zstd { level } => json!({"id": "zstd", "level": level}),
+            Codec::Gzip { level } => json!({"id": "gzip", "level": level}),
+            Codec::Blosc { compressor, level } => json!({
+                "id": "blosc",
+                "cname": compressor,
+                "clevel": level,
+                // Of bits for single bytes, else of bytes.
+                "shuffle": if dtype.size() == 1 { 2 } else { 1 },
+                "blocksize": 0,
+            }),
+        }
+    }
 }
 
 impl fmt::Display for Codec {

@@ -1,42 +1,75 @@
 //! New arrays and the groups above them.
 
-use super::NewArray;
-use super::attributes::{dimension_names, to_attributes};
+use super::attributes::{add_dimensions, dimension_names, to_attributes};
 use super::codec::Codec;
-use super::node::{self, Node, V3_FILE};
+use super::description::v2_name;
+use super::node::{self, Node, V2_ARRAY_FILE, V2_ATTRIBUTES_FILE, V2_GROUP_FILE, V3_FILE};
+use super::{NewArray, Version};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::grid::shape_text;
 use crate::source::hierarchy::some_of;
 use crate::source::store;
 use serde_json::{Map, Value, json};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The length field of a blosc buffer has 31 bits, and its header takes 16 bytes.
 const MOST_BLOSC_BYTES: u64 = i32::MAX as u64 - 16;
 
 /// Creates the array at `inner` in `store`.
 pub fn create(store: &Path, inner: &str, new: &NewArray, overwrite: bool) -> Result<()> {
-    let metadata = metadata(new)?;
-    let folder = if inner.is_empty() { store.to_owned() } else { store.join(inner) };
     // Everything that may refuse comes before anything is removed or written.
-    let groups = missing_groups(store, inner)?;
-    make_room(&folder, overwrite)?;
-    for group in groups {
-        let group_metadata = json!({"zarr_format": 3, "node_type": "group", "attributes": {}});
-        write_json(&group.join(V3_FILE), &group_metadata)?;
+    let groups = check(store, inner, new, overwrite)?;
+    let metadata = metadata(new)?;
+    let folder = folder_of(store, inner);
+    if matches!(node::read(&folder)?, Some(Node::Array(_))) {
+        remove_array(&folder)?;
     }
-    write_json(&folder.join(V3_FILE), &metadata)
+    for group in groups {
+        write_group(&group, new.version, Map::new())?;
+    }
+    match new.version {
+        Version::V3 => write_json(&folder.join(V3_FILE), &metadata),
+        Version::V2 => {
+            let mut attributes = to_attributes(&new.metadata);
+            add_dimensions(&new.metadata, &mut attributes);
+            write_json(&folder.join(V2_ATTRIBUTES_FILE), &Value::Object(attributes))?;
+            write_json(&folder.join(V2_ARRAY_FILE), &metadata)
+        }
+    }
 }
 
-/// Gives attributes to the group above the array at `inner` in `store`, besides those that it has.
+/// Checks that the array at `inner` in `store` can be created; gives the folders that are to become
+/// groups.
+pub fn check(store: &Path, inner: &str, new: &NewArray, overwrite: bool) -> Result<Vec<PathBuf>> {
+    metadata(new)?;
+    check_room(&folder_of(store, inner), overwrite)?;
+    missing_groups(store, inner, new.version)
+}
+
+fn folder_of(store: &Path, inner: &str) -> PathBuf {
+    if inner.is_empty() { store.to_owned() } else { store.join(inner) }
+}
+
+/// What the group above an array is to say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupDescription {
+    /// Its attributes, besides those that it has.
+    pub attributes: Map<String, Value>,
+    /// Version of the format, which is that of its arrays.
+    pub version: Version,
+    /// Arrays in it that nothing tells of any more, and that are removed.
+    pub replaced: Vec<String>,
+}
+
+/// Describes the group above the array at `inner` in `store`.
 ///
 /// # Errors
 /// `write-failed` and the like; `invalid-argument` where the array is the store itself.
 pub fn describe_group_above(
     store: &Path,
     inner: &str,
-    attributes: Map<String, Value>,
+    description: GroupDescription,
 ) -> Result<()> {
     let folder = store.join(inner);
     let group = match folder.parent() {
@@ -47,12 +80,47 @@ pub fn describe_group_above(
         Some(Node::Group(found)) => found.attributes,
         _ => Map::new(),
     };
-    all.extend(attributes);
-    let json = json!({"zarr_format": 3, "node_type": "group", "attributes": all});
-    write_json(&group.join(V3_FILE), &json)
+    for array in description.replaced {
+        remove_array(&group.join(array))?;
+    }
+    all.extend(description.attributes);
+    write_group(group, description.version, all)
 }
 
-/// The `zarr.json` of a new array.
+/// The arrays of the multiscales that lies in a folder, if one does.
+///
+/// # Errors
+/// `corrupt-data` for metadata that cannot be read.
+pub fn multiscales_in(folder: &Path) -> Result<Vec<String>> {
+    let Some(Node::Group(found)) = node::read(folder)? else { return Ok(Vec::new()) };
+    let ome = found.attributes.get("ome").and_then(Value::as_object).unwrap_or(&found.attributes);
+    let multiscales = ome.get("multiscales").and_then(Value::as_array).into_iter().flatten();
+    let datasets = multiscales.filter_map(|one| one.get("datasets")?.as_array()).flatten();
+    let paths = datasets.filter_map(|one| one.get("path")?.as_str());
+    let is_array = |path: &&str| {
+        Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+            && matches!(node::read(&folder.join(path)), Ok(Some(Node::Array(_))))
+    };
+    Ok(paths.filter(is_array).map(str::to_owned).collect())
+}
+
+fn write_group(folder: &Path, version: Version, attributes: Map<String, Value>) -> Result<()> {
+    match version {
+        Version::V3 => {
+            let json = json!({"zarr_format": 3, "node_type": "group", "attributes": attributes});
+            write_json(&folder.join(V3_FILE), &json)
+        }
+        Version::V2 => {
+            write_json(&folder.join(V2_GROUP_FILE), &json!({"zarr_format": 2}))?;
+            if attributes.is_empty() {
+                return Ok(());
+            }
+            write_json(&folder.join(V2_ATTRIBUTES_FILE), &Value::Object(attributes))
+        }
+    }
+}
+
+/// The metadata of a new array.
 fn metadata(new: &NewArray) -> Result<Value> {
     check_grid(new)?;
     let codec = Codec::parse(&new.codec)?;
@@ -63,6 +131,19 @@ fn metadata(new: &NewArray) -> Result<Value> {
             shape_text(&new.chunks)
         ))
         .fix("Use smaller chunks, or zstd."));
+    }
+    if new.version == Version::V2 {
+        return Ok(json!({
+            "zarr_format": 2,
+            "shape": new.shape,
+            "chunks": new.chunks,
+            "dtype": v2_name(new.dtype),
+            "compressor": codec.to_v2_json(new.dtype),
+            "fill_value": zero(new.dtype),
+            "order": "C",
+            "filters": null,
+            "dimension_separator": "/",
+        }));
     }
     let codecs = codec.to_json(new.dtype);
     let (unit, codecs) = match &new.shards {
@@ -124,6 +205,10 @@ fn check_grid(new: &NewArray) -> Result<()> {
         }
     }
     let Some(shards) = &new.shards else { return Ok(()) };
+    if new.version == Version::V2 {
+        return Err(Error::argument("Zarr v2 has no shards")
+            .fix("Leave --shards out, or write Zarr v3 (OME-Zarr 0.5)."));
+    }
     if shards.iter().zip(&new.chunks).all(|(shard, chunk)| shard.is_multiple_of(*chunk)) {
         return Ok(());
     }
@@ -143,9 +228,8 @@ fn check_grid(new: &NewArray) -> Result<()> {
     )))
 }
 
-/// Makes sure that nothing is in the place of a new array; removes an array that may be overwritten,
-/// and never anything else.
-fn make_room(folder: &Path, overwrite: bool) -> Result<()> {
+/// Checks that nothing is in the place of a new array but an array that may be overwritten.
+fn check_room(folder: &Path, overwrite: bool) -> Result<()> {
     if !folder.exists() {
         return Ok(());
     }
@@ -156,7 +240,7 @@ fn make_room(folder: &Path, overwrite: bool) -> Result<()> {
         )
     };
     match node::read(folder) {
-        Ok(Some(Node::Array(_))) if overwrite => remove_array(folder),
+        Ok(Some(Node::Array(_))) if overwrite => Ok(()),
         Ok(Some(Node::Array(_))) => {
             Err(exists("a Zarr array").fix("Overwrite it (--overwrite), or write elsewhere."))
         }
@@ -191,18 +275,23 @@ fn remove_array(folder: &Path) -> Result<()> {
 }
 
 /// The folders above an array that are to become groups.
-fn missing_groups(store: &Path, inner: &str) -> Result<Vec<PathBuf>> {
+fn missing_groups(store: &Path, inner: &str, version: Version) -> Result<Vec<PathBuf>> {
+    let number = match version {
+        Version::V2 => 2,
+        Version::V3 => 3,
+    };
     let parts: Vec<&str> = inner.split('/').filter(|part| !part.is_empty()).collect();
     let mut missing = Vec::new();
     for depth in 0..parts.len() {
         let group = store.join(parts[..depth].join("/"));
         match node::read(&group)? {
             None => missing.push(group),
-            Some(Node::Group(found)) if found.version == 3 => {}
-            Some(Node::Group(_)) => {
+            Some(Node::Group(found)) if found.version == number => {}
+            Some(Node::Group(found)) => {
                 return Err(Error::argument(format!(
-                    "'{}' is a Zarr v2 group, in which a new array (Zarr v3) would not be seen",
-                    group.display()
+                    "'{}' is a Zarr v{} group, in which a new array (Zarr v{number}) would not be seen",
+                    group.display(),
+                    found.version
                 ))
                 .fix("Write to another store."));
             }

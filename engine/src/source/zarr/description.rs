@@ -130,6 +130,23 @@ fn data_type(node: &ArrayNode, name: &str) -> Result<(DType, bool)> {
     })
 }
 
+/// A data type as numpy writes it, in little-endian order.
+pub(super) fn v2_name(dtype: DType) -> &'static str {
+    match dtype {
+        DType::Bool => "|b1",
+        DType::U8 => "|u1",
+        DType::U16 => "<u2",
+        DType::U32 => "<u4",
+        DType::U64 => "<u8",
+        DType::I8 => "|i1",
+        DType::I16 => "<i2",
+        DType::I32 => "<i4",
+        DType::I64 => "<i8",
+        DType::F32 => "<f4",
+        DType::F64 => "<f8",
+    }
+}
+
 /// A data type as numpy writes it, such as `<u2`, and whether its bytes are big endian.
 fn v2_data_type(text: &str) -> Option<(DType, bool)> {
     let (order, code) = text.split_at_checked(1)?;

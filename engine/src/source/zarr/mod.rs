@@ -1,4 +1,4 @@
-//! Zarr arrays: versions 2 and 3 are read and written, new ones are version 3.
+//! Zarr arrays: versions 2 and 3 are read and written, new ones are version 3 unless asked otherwise.
 //!
 //! zarrs knows the metadata and the codecs; files are read and written here (see [`super::store`]), so that
 //! no reader and no later attempt ever meets a torn chunk.
@@ -19,7 +19,7 @@ mod pipeline;
 mod shard;
 
 pub use codec::Codec;
-pub use create::describe_group_above;
+pub use create::{GroupDescription, describe_group_above, multiscales_in};
 
 use super::cache::ChunkCache;
 use super::chunked::{self, layer_bytes};
@@ -46,6 +46,17 @@ pub struct ZarrArray {
     cache: ChunkCache,
 }
 
+/// Version of the format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Version {
+    /// Zarr v2, which knows no shards.
+    V2,
+    /// Zarr v3.
+    #[default]
+    V3,
+}
+
 /// What a new array is to be.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct NewArray {
@@ -62,6 +73,9 @@ pub struct NewArray {
     pub codec: String,
     /// Axes, voxel size and attributes.
     pub metadata: Metadata,
+    /// Version of the format.
+    #[serde(default)]
+    pub version: Version,
 }
 
 impl ZarrArray {
@@ -103,6 +117,15 @@ impl ZarrArray {
         let inner = node::HIERARCHY.inner_path(array)?;
         create::create(&store, &inner, new, overwrite)?;
         ZarrArray::open(&store, &inner)
+    }
+
+    /// Checks that an array can be created, without doing so.
+    ///
+    /// # Errors
+    /// Those of [`ZarrArray::create`].
+    pub fn check_new(path: &Path, array: &str, new: &NewArray, overwrite: bool) -> Result<()> {
+        let inner = node::HIERARCHY.inner_path(array)?;
+        create::check(&absolute(path), &inner, new, overwrite).map(|_| ())
     }
 
     /// Paths of the arrays inside the store at `path`; the empty path if it is an array itself.

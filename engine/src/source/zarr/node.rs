@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 pub const V3_FILE: &str = "zarr.json";
 /// Metadata of a Zarr v2 array.
 pub const V2_ARRAY_FILE: &str = ".zarray";
-const V2_GROUP_FILE: &str = ".zgroup";
-const V2_ATTRIBUTES_FILE: &str = ".zattrs";
+/// Says that a folder is a Zarr v2 group.
+pub const V2_GROUP_FILE: &str = ".zgroup";
+/// Attributes of a Zarr v2 node.
+pub const V2_ATTRIBUTES_FILE: &str = ".zattrs";
 
 /// How the arrays of a store are found.
 pub const HIERARCHY: Hierarchy =
