@@ -88,7 +88,7 @@ fn plan(edge: u64) -> bioimage_engine::Result<(f64, u64)> {
         domain: Region::whole(&array.shape),
         block_shape: &[64; 3],
         write_units: &[],
-        held: &|_| 0,
+        held: &|_| bioimage_engine::source::Held::default(),
         reading: &|_| 0,
         masked: false,
         workers: 2,

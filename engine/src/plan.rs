@@ -5,6 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::grid::{Block, Grid, Ownership, Region, lcm, shape_text};
 use crate::op::{ArrayShape, Operation, Writes};
 use crate::run::Backend;
+use crate::source::Held;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -112,12 +113,17 @@ impl Memory {
     /// The projection for another number of workers, or elsewhere: of all workers on this machine, or
     /// of one task on a cluster.
     pub fn total_for(&self, workers: u64, backend: Backend) -> u64 {
-        let (workers, processes) = match backend {
-            Backend::Local => (workers, 1),
-            Backend::Subprocess => (workers, workers),
-            Backend::Slurm => (1, 1),
-        };
-        workers * self.per_block + processes * (self.held + self.process)
+        let at_once = if backend == Backend::Slurm { 1 } else { workers };
+        let processes = processes(workers, backend);
+        at_once * self.per_block + processes * (self.held + self.process)
+    }
+}
+
+/// How many processes share the memory: all workers on this machine, or one task on a cluster.
+fn processes(workers: u64, backend: Backend) -> u64 {
+    match backend {
+        Backend::Local | Backend::Slurm => 1,
+        Backend::Subprocess => workers.max(1),
     }
 }
 
@@ -135,8 +141,8 @@ pub struct PlanInput<'a> {
     pub block_shape: &'a [u64],
     /// Write unit of each output, where it has one.
     pub write_units: &'a [Option<WriteUnit>],
-    /// Bytes that the inputs hold between blocks of a shape.
-    pub held: &'a dyn Fn(&[u64]) -> u64,
+    /// What the inputs hold between blocks of a shape.
+    pub held: &'a dyn Fn(&[u64]) -> Held,
     /// Bytes that reading a block of a shape takes besides the block.
     pub reading: &'a dyn Fn(&[u64]) -> u64,
     /// Whether there is a mask, which makes a block's old content be read, too.
@@ -361,8 +367,19 @@ fn project_memory(
             per_block += outer * (1 + kept);
         }
         let (held, process, budget) = ((input.held)(block_shape), PROCESS_BYTES, input.budget);
-        let memory = Memory { per_block, held, process, total: 0, budget };
-        Memory { total: memory.total_for(input.workers.min(blocks), input.backend), ..memory }
+        let workers = input.workers.min(blocks);
+        let with = |held| {
+            let memory = Memory { per_block, held, process, total: 0, budget };
+            Memory { total: memory.total_for(workers, input.backend), ..memory }
+        };
+        let most = with(held.most);
+        let over = most.total.saturating_sub(budget);
+        if over == 0 {
+            return most;
+        }
+        // What is held is worth some decoding, and no refusal.
+        let processes = processes(workers, input.backend);
+        with(held.most.saturating_sub(over.div_ceil(processes)).max(held.least))
     };
     let memory = project(&grid.block_shape);
     if memory.total <= memory.budget {
@@ -469,7 +486,7 @@ pub(crate) mod tests {
             domain: Region::whole(&array.shape),
             block_shape: &[1],
             write_units: &[None],
-            held: &|_| 0,
+            held: &|_| Held::default(),
             reading: &|_| 0,
             masked: false,
             workers: 1,
@@ -481,6 +498,15 @@ pub(crate) mod tests {
     }
 
     fn plan(block_shape: &[u64], unit: Option<WriteUnit>, budget: u64) -> Result<Plan> {
+        plan_holding(Held::default(), block_shape, unit, budget)
+    }
+
+    fn plan_holding(
+        held: Held,
+        block_shape: &[u64],
+        unit: Option<WriteUnit>,
+        budget: u64,
+    ) -> Result<Plan> {
         let array = ArrayShape { shape: vec![256, 256, 256], dtype: DType::U8 };
         Plan::make(&PlanInput {
             operation: &Copy::default(),
@@ -489,7 +515,7 @@ pub(crate) mod tests {
             domain: Region::whole(&array.shape),
             block_shape,
             write_units: &[unit],
-            held: &|_| 0,
+            held: &|_| held,
             reading: &|_| 0,
             masked: false,
             workers: 2,
@@ -514,6 +540,20 @@ pub(crate) mod tests {
             .collect();
         assert!(shape.iter().all(|n| n % 64 == 0));
         plan(&shape, Some(unit), 45 << 20).unwrap();
+    }
+
+    #[test]
+    fn less_is_held_where_the_budget_is_short_and_it_may_be_less() {
+        let held = |held, budget| {
+            plan_holding(held, &[64; 3], None, budget).map(|plan| plan.memory).map_err(|e| e.kind)
+        };
+        let free = held(Held::default(), 1 << 30).unwrap().total;
+        assert_eq!(held(Held::up_to(5000), free + 5000).unwrap().held, 5000);
+        let short = held(Held::up_to(5000), free + 1000).unwrap();
+        assert_eq!((short.held, short.total), (1000, free + 1000));
+        assert_eq!(held(Held::up_to(5000), free - 1), Err(Kind::MemoryBudget));
+        assert_eq!(held(Held::exactly(5000), free + 4999), Err(Kind::MemoryBudget));
+        assert_eq!(held(Held { least: 500, most: 5000 }, free + 600).unwrap().held, 600);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use bioimage_engine::array::Array;
 use bioimage_engine::dtype::DType;
 use bioimage_engine::grid::{Block, Region};
-use bioimage_engine::source::{Metadata, Source, Spec};
+use bioimage_engine::source::{Held, Metadata, Source, Spec};
 use bioimage_engine::{Error, Result};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -184,7 +184,7 @@ impl Source for ReadAhead {
         self.source.fingerprint()
     }
 
-    fn held_bytes(&self, block_shape: &[u64]) -> u64 {
+    fn held_bytes(&self, block_shape: &[u64]) -> Held {
         self.source.held_bytes(block_shape)
     }
 

@@ -1,7 +1,10 @@
-"""No copy takes more memory than its plan said."""
+"""No copy takes more memory than its plan said, and no operation more than its budget."""
 
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import mrcfile
@@ -71,3 +74,85 @@ def test_the_peak_stays_below_the_projection(
     together = memory["peak"] * (workers if backend == "subprocess" else 1)
     assert 0 < together <= memory["projected"]
     assert memory["projected"] <= PER_BLOCK_ALLOWANCE * workers * block_bytes + ALLOWANCE
+
+
+BUDGET = 64_000_000
+# Voxels of 8 bytes in chunks of 2 MB: eight times the budget.
+LARGE = (128, 512, 1024)
+CHUNK = (64, 64, 64)
+SMALL_BLOCKS = "--block-shape 32,32,32 --chunks 32,32,32"
+LINES = {
+    "compare": ["compare labels.zarr labels.zarr"],
+    "copy": ["copy image.zarr OUT --chunks 32,64,64"],
+    "distance": ["distance labels.zarr OUT --halo 8"],
+    "downsample": [
+        f"downsample image.zarr OUT -f 2 --order 1 --anti-aliasing {SMALL_BLOCKS}",
+        "downsample labels.zarr OUT -f 2 --method mode",
+    ],
+    "gaussian": ["gaussian image.zarr OUT --sigma 2"],
+    "gradient": ["gradient image.zarr OUT --sigma 2"],
+    "hessian": ["hessian image.zarr OUT --sigma 1 --return-channel 0"],
+    "histogram": ["histogram image.zarr"],
+    "isin": ["isin labels.zarr OUT --values 3,4"],
+    "label": ["label labels.zarr OUT --multi-label", "label image.zarr OUT --threshold 100"],
+    "laplace": ["laplace image.zarr OUT --sigma 2"],
+    "morphology": ["morphology labels.zarr"],
+    "pyramid": [f"pyramid image.zarr OUT {SMALL_BLOCKS}"],
+    "relabel-consecutive": ["relabel-consecutive labels.zarr OUT"],
+    "size-filter": ["size-filter labels.zarr OUT --min-size 100"],
+    "statistics": ["statistics image.zarr"],
+    "structure": [
+        f"structure image.zarr OUT --sigma 1 --outer-scale 1 --return-channel 0 {SMALL_BLOCKS}"
+    ],
+    "threshold": ["threshold image.zarr OUT --threshold 100"],
+    "unique": ["unique labels.zarr"],
+    "watershed": [f"watershed image.zarr labels.zarr OUT --halo 8 {SMALL_BLOCKS}"],
+}
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image and labels whose chunks are all the same, so that they are made at once."""
+    folder = tmp_path_factory.mktemp("large")
+    tile = np.random.default_rng(1).integers(0, 200, CHUNK)
+    for name, dtype in (("image", "float64"), ("labels", "uint64")):
+        array = zarr.create_array(folder / f"{name}.zarr", shape=LARGE, dtype=dtype, chunks=CHUNK)
+        array[tuple(slice(extent) for extent in CHUNK)] = tile
+        first = folder / f"{name}.zarr/c/0/0/0"
+        for place in np.ndindex(*(n // chunk for n, chunk in zip(LARGE, CHUNK, strict=True))):
+            chunk = folder / f"{name}.zarr/c" / "/".join(map(str, place))
+            chunk.parent.mkdir(parents=True, exist_ok=True)
+            if chunk != first:
+                os.link(first, chunk)
+    return folder
+
+
+def test_no_operation_is_left_out(tmp_path: Path) -> None:
+    assert Bp(tmp_path).operations == set(LINES)
+
+
+# The peak of a child, told by a parent that is small: what is forked begins with the parent's peak.
+PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.parametrize("line", [line for lines in LINES.values() for line in lines])
+def test_a_volume_of_eight_times_the_budget_takes_no_more_than_the_budget(
+    large: Path, tmp_path: Path, line: str
+) -> None:
+    words = line.replace("OUT", str(tmp_path / "out.zarr")).split()
+    if "--block-shape" not in words:
+        words += ["--block-shape", "64,64,64"]
+    how = ["--memory", str(BUDGET), "--workers", "1", "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", PEAK, "bp", *words, *how],
+        cwd=large,
+        env=Bp(tmp_path).environment,
+        check=True,
+        text=True,
+        stdout=subprocess.PIPE,
+    )
+    assert 0 < int(done.stdout.splitlines()[-1]) <= BUDGET

@@ -30,6 +30,36 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Bytes that are held between blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Without which there is no reading at all, or none that ends in time.
+    pub least: u64,
+    /// With which nothing is decoded twice.
+    pub most: u64,
+}
+
+impl Held {
+    /// Bytes that cannot be less.
+    pub fn exactly(bytes: u64) -> Self {
+        Held { least: bytes, most: bytes }
+    }
+
+    /// Bytes that save decoding a few times.
+    pub fn up_to(bytes: u64) -> Self {
+        Held { least: 0, most: bytes }
+    }
+}
+
+impl std::iter::Sum for Held {
+    fn sum<I: Iterator<Item = Held>>(all: I) -> Held {
+        all.fold(Held::default(), |sum, one| Held {
+            least: sum.least.saturating_add(one.least),
+            most: sum.most.saturating_add(one.most),
+        })
+    }
+}
+
 /// An array that regions can be read from, from any thread.
 pub trait Source: Send + Sync {
     /// Extents, slowest axis first.
@@ -67,11 +97,11 @@ pub trait Source: Send + Sync {
     /// `read-failed` and the like where the file cannot be examined.
     fn fingerprint(&self) -> Result<String>;
 
-    /// Bytes that reading blocks of this shape one after the other holds on to besides the blocks
+    /// What reading blocks of this shape one after the other holds on to besides the blocks
     /// themselves, such as a band of decoded pages. Shared by all threads of a process.
-    fn held_bytes(&self, block_shape: &[u64]) -> u64 {
+    fn held_bytes(&self, block_shape: &[u64]) -> Held {
         let _ = block_shape;
-        0
+        Held::default()
     }
 
     /// Bytes that reading a block of this shape takes besides the block itself, in each thread that

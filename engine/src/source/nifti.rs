@@ -12,7 +12,7 @@
 use super::file::{self, OpenFile, corrupt};
 use super::flat::{Fields, Flat, check_inside};
 use super::path::absolute;
-use super::{Axis, Metadata, Source, Spec};
+use super::{Axis, Held, Metadata, Source, Spec};
 use crate::array::{Array, Cast, byte_len, swap_bytes};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
@@ -293,8 +293,9 @@ impl Source for NiftiFile {
         file::state(&self.path)
     }
 
-    fn held_bytes(&self, _block_shape: &[u64]) -> u64 {
-        self.decoded.as_ref().map_or(0, |_| byte_len(self.flat.dtype, &self.flat.shape) as u64)
+    fn held_bytes(&self, _block_shape: &[u64]) -> Held {
+        let whole = byte_len(self.flat.dtype, &self.flat.shape) as u64;
+        self.decoded.as_ref().map_or(Held::default(), |_| Held::exactly(whole))
     }
 
     fn stored_bytes(&self) -> Option<u64> {

@@ -15,7 +15,7 @@ mod lz4;
 use super::cache::ChunkCache;
 use super::chunked::{self, layer_bytes};
 use super::path::absolute;
-use super::{Metadata, Sink, Source, Spec, store};
+use super::{Held, Metadata, Sink, Source, Spec, store};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Result;
@@ -109,8 +109,8 @@ impl Source for N5Array {
 
     /// Blocks of the file that a block of the run covers in part are kept until its neighbours have
     /// read the rest.
-    fn held_bytes(&self, block_shape: &[u64]) -> u64 {
-        layer_bytes(self.shape(), &self.attributes.chunks, self.dtype(), block_shape)
+    fn held_bytes(&self, block_shape: &[u64]) -> Held {
+        Held::up_to(layer_bytes(self.shape(), &self.attributes.chunks, self.dtype(), block_shape))
     }
 
     fn hold_at_most(&self, bytes: u64) {

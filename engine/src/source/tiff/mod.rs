@@ -21,7 +21,7 @@ mod slices;
 mod turns;
 
 use super::file::{OpenFile, corrupt};
-use super::{Metadata, Source, Spec};
+use super::{Held, Metadata, Source, Spec};
 use crate::array::{Array, byte_len, copy_region, swap_bytes};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
@@ -374,10 +374,10 @@ impl Source for TiffStack {
     /// Nothing is held where no two blocks need the same strip. Strips of voxels that are stored as
     /// they are are cut into low pieces, so that little is held of them, and whole rows are read from
     /// where they lie: parts of rows would take a call of the operating system each.
-    fn held_bytes(&self, block_shape: &[u64]) -> u64 {
+    fn held_bytes(&self, block_shape: &[u64]) -> Held {
         let format = self.format();
         if block_shape.len() != self.shape.len() {
-            return 0;
+            return Held::default();
         }
         let extent =
             |axis: Option<usize>| axis.map_or(1, |axis| block_shape[axis].min(self.shape[axis]));
@@ -389,7 +389,7 @@ impl Source for TiffStack {
             && undivided(columns, format.segment_width, format.width)
             && extent(self.layout.samples) == format.samples
         {
-            return 0;
+            return Held::default();
         }
         let segment = format.segment_height;
         let touched = if rows.is_multiple_of(segment) || segment.is_multiple_of(rows) {
@@ -404,7 +404,7 @@ impl Source for TiffStack {
         let band = images * extent(self.layout.planes) * touched.min(format.down()) * row;
         let all_images = self.pages.len() as u64 * self.images_per_page;
         let all = all_images * format.planes * format.down() * row;
-        band.saturating_mul(2).min(all)
+        Held::exactly(band.saturating_mul(2).min(all))
     }
 
     fn hold_at_most(&self, bytes: u64) {

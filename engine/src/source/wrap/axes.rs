@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::grid::Region;
 use crate::op::kernel::values_mut;
 use crate::source::wrap::Wrap;
-use crate::source::{Axis, Metadata, Sink, Source, Spec};
+use crate::source::{Axis, Held, Metadata, Sink, Source, Spec};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -150,7 +150,7 @@ impl<S: Source + ?Sized> Source for AxesSource<S> {
         self.source.fingerprint()
     }
 
-    fn held_bytes(&self, block_shape: &[u64]) -> u64 {
+    fn held_bytes(&self, block_shape: &[u64]) -> Held {
         self.source.held_bytes(&self.inwards(block_shape, 1))
     }
 

@@ -25,7 +25,7 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::grid::Region;
-use crate::source::{Metadata, Sink, Source, Spec};
+use crate::source::{Held, Metadata, Sink, Source, Spec};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -169,7 +169,7 @@ impl<T: Transform> Source for Wrapped<T> {
         self.source.fingerprint()
     }
 
-    fn held_bytes(&self, block_shape: &[u64]) -> u64 {
+    fn held_bytes(&self, block_shape: &[u64]) -> Held {
         self.source.held_bytes(&self.transform.taken(block_shape))
     }
 

@@ -4,7 +4,7 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::grid::Region;
-use crate::source::{Metadata, ReadEncoded, Sink, Source, Spec};
+use crate::source::{Held, Metadata, ReadEncoded, Sink, Source, Spec};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ impl<S: Source + ?Sized> Source for RoiSource<S> {
 
     /// Blocks that do not start where the source's chunks do touch more of them, as blocks do whose
     /// extents are no multiples of a chunk's.
-    fn held_bytes(&self, block_shape: &[u64]) -> u64 {
+    fn held_bytes(&self, block_shape: &[u64]) -> Held {
         let chunks = self.source.chunks().unwrap_or_else(|| vec![1; block_shape.len()]);
         let shape: Vec<u64> = (0..block_shape.len())
             .map(|axis| {

@@ -25,7 +25,7 @@ use super::cache::ChunkCache;
 use super::chunked::{self, layer_bytes};
 use super::path::absolute;
 use super::store;
-use super::{Metadata, ReadEncoded, Sink, Source, Spec};
+use super::{Held, Metadata, ReadEncoded, Sink, Source, Spec};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Result;
@@ -175,8 +175,8 @@ impl Source for ZarrArray {
 
     /// Chunks that a block covers in part are kept until its neighbours have read the rest: along
     /// the first axis on which blocks cut chunks, that is a layer of chunks over all later axes.
-    fn held_bytes(&self, block_shape: &[u64]) -> u64 {
-        layer_bytes(self.shape(), self.chunk_shape(), self.dtype(), block_shape)
+    fn held_bytes(&self, block_shape: &[u64]) -> Held {
+        Held::up_to(layer_bytes(self.shape(), self.chunk_shape(), self.dtype(), block_shape))
     }
 
     fn hold_at_most(&self, bytes: u64) {
