@@ -1068,7 +1068,9 @@ class ResizedSource(_SampledSource):
         self._shape = tuple(int(extent) for extent in shape)
         self._align = align
         pairs = zip(extents, self._shape, strict=True)
-        self._scale = tuple(extent / float(out) for extent, out in pairs)
+        if any((extent == 0) != (out == 0) for extent, out in zip(extents, shape, strict=True)):
+            raise ValueError(f"shape {tuple(shape)} cannot be made from shape {extents}.")
+        self._scale = tuple(extent / float(out) if out else 1.0 for extent, out in pairs)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -1087,7 +1089,9 @@ class ResizedSource(_SampledSource):
         if chunks is None:
             return None
         sizes = zip(chunks, self._source.shape, self._shape, strict=True)
-        return tuple(max(1, int(np.ceil(chunk * out / extent))) for chunk, extent, out in sizes)
+        return tuple(
+            max(1, int(np.ceil(chunk * out / max(extent, 1)))) for chunk, extent, out in sizes
+        )
 
     def _engine_steps(self) -> list[dict[str, Any]] | None:
         return [

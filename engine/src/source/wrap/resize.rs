@@ -67,16 +67,21 @@ impl Parameters for Resize {
     fn transform(self, source: &dyn Source) -> Result<ResizeTransform> {
         check_order(self.order)?;
         let source_shape = source.shape().to_vec();
-        if self.shape.len() != source_shape.len() || self.shape.contains(&0) {
+        let from_nothing = |(n, out): (&u64, &u64)| (*n == 0) != (*out == 0);
+        if self.shape.len() != source_shape.len()
+            || source_shape.iter().zip(&self.shape).any(from_nothing)
+        {
             return Err(Error::argument(format!(
-                "shape {:?} is no shape for an array of {} axes",
-                self.shape,
-                source_shape.len()
+                "shape {:?} cannot be made from an array of shape {source_shape:?}",
+                self.shape
             ))
-            .fix("Give one extent of at least 1 for each axis."));
+            .fix("Give one extent for each axis, and 0 only for what has no voxels."));
         }
-        let scale: Vec<f64> =
-            source_shape.iter().zip(&self.shape).map(|(n, out)| *n as f64 / *out as f64).collect();
+        let scale: Vec<f64> = source_shape
+            .iter()
+            .zip(&self.shape)
+            .map(|(n, out)| *n as f64 / (*out).max(1) as f64)
+            .collect();
         let sigma = if self.anti_aliasing {
             let map = AffineMap::scaling(&scale);
             Smoothing::AntiAliasing.sigma(&map)
@@ -118,7 +123,7 @@ impl Transform for ResizeTransform {
         let chunks = source.chunks()?;
         let scaled = |axis: usize| {
             let out = (chunks[axis] * self.parameters.shape[axis]) as f64;
-            ((out / self.source_shape[axis] as f64).ceil() as u64).max(1)
+            ((out / self.source_shape[axis].max(1) as f64).ceil() as u64).max(1)
         };
         Some((0..chunks.len()).map(scaled).collect())
     }

@@ -42,7 +42,7 @@ pub fn vi_scores(table: &ContingencyTable, unit: Unit) -> (f64, f64) {
     }
     let entropy = |sizes: &[u64]| -> f64 {
         let terms = sizes.iter().map(|size| *size as f64 / n).map(|p| p * unit.log(p));
-        -terms.sum::<f64>()
+        0.0 - terms.sum::<f64>()
     };
     let mutual: f64 = table
         .rows()
