@@ -1,17 +1,18 @@
 """One run of Python functions or wrappers: `python bench/functions.py CASE TOOL FOLDER`.
 
-Prints its seconds, without imports, as JSON; `--save` runs the case on its output for comparing.
+Prints its seconds, without imports, as JSON.
 """
 
 import importlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import equal
+import turns
 from copies import put_aside
 
 WORKERS = 2
@@ -89,39 +90,21 @@ def main() -> None:
     print(json.dumps({"seconds": time.perf_counter() - begun}))
 
 
-def table(folder: Path, rounds: int) -> str:
-    """Compares and times both tools in turn; the table, as Markdown."""
-    import os
-    import statistics
-    import subprocess
-
+def check(case: str, folder: Path) -> None:
+    """Both tools must have written the same."""
     import zarr
 
-    def run(case: str, tool: str) -> float:
-        os.sync()
-        command = [sys.executable, __file__, case, tool, str(folder)]
-        done = subprocess.run(
-            command, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        return float(json.loads(done.stdout.splitlines()[-1])["seconds"])
+    if case in COMPARED:
+        arrays = [zarr.open_array(folder / f"{tool}-function.zarr", mode="r") for tool in TOOLS]
+        # Interpolated values may be rounded to either side.
+        if not equal.close(*arrays, tolerance=1 if case == "resize" else 0):
+            raise SystemExit(f"the tools write other voxels in case {case}")
 
-    lines = ["| case | " + " | ".join(TOOLS) + " | ratio |", "|---|---|---|---|"]
-    for case, title in CASES.items():
-        times: dict[str, list[float]] = {tool: [] for tool in TOOLS}
-        for number in range(rounds):
-            for tool in TOOLS:
-                times[tool].append(run(case, tool))
-            if number == 0 and case in COMPARED:
-                paths = [folder / f"{tool}-function.zarr" for tool in TOOLS]
-                first, second = (zarr.open_array(path, mode="r")[...] for path in paths)
-                # Interpolated values may be rounded to either side.
-                limit = 1 if case == "resize" else 0
-                if np.abs(np.asarray(first, int) - np.asarray(second, int)).max() > limit:
-                    raise SystemExit(f"the tools write other voxels in case {case}")
-        own, other = (statistics.median(times[tool]) for tool in TOOLS)
-        lines.append(f"| {title} | {own:.3f} s | {other:.3f} s | {other / own:.1f}x |")
-        print(lines[-1], file=sys.stderr)
-    return "\n".join(lines)
+
+def table(folder: Path, names: Sequence[str]) -> str:
+    """Compares and times both tools in turn; the table, as Markdown."""
+    cases = {name: (CASES[name], TOOLS) for name in names}
+    return turns.table(Path(__file__).name, cases, folder, lambda name: check(name, folder))
 
 
 if __name__ == "__main__":
