@@ -109,6 +109,8 @@ class Operation:
         What the refusal to write to an input calls the work; none where that is allowed.
     over
         Makes what is read of the inputs, where part of the work is done while they are read.
+    at_once
+        Whether blocks change the result: where nothing asks for them, there is one.
     """
 
     name: str
@@ -116,6 +118,7 @@ class Operation:
     function: str
     in_place: str | None
     over: Callable[[list[Source]], list[Source]] = lambda sources: sources
+    at_once: bool = False
 
     def run(
         self, inputs: Mapping[str, SourceLike], output: SourceLike | None, how: How
@@ -184,7 +187,9 @@ class Operation:
             None if mask is None else engine_array(mask, writable=False),
             {
                 **settings(runner, call["num_workers"], call["memory"]),
-                "block_shape": None if block_shape is None else [int(one) for one in block_shape],
+                "block_shape": _extents(
+                    sources[0].shape if direct and self.at_once else block_shape
+                ),
                 "block_ids": block_ids,
                 # Of a block that has changed its own input, a second attempt would change it again.
                 "retries": 0 if changed else call["retries"],
@@ -326,6 +331,10 @@ def resume(runner: Runner, folder: str, num_workers: int) -> Run:
     slurm = runner._how(num_workers)["slurm"]
     run._resume(workers=num_workers, backend=runner.job_type, slurm=slurm)
     return run.wait()
+
+
+def _extents(block_shape: Sequence[int] | None) -> list[int] | None:
+    return None if block_shape is None else [int(extent) for extent in block_shape]
 
 
 def settings(runner: Runner, num_workers: int, memory: int | str | None) -> dict[str, Any]:

@@ -34,6 +34,15 @@ def test_the_whole_image(shape: tuple[int, ...], sampling: float | list[float] |
     assert np.array_equal(at, theirs)
 
 
+def test_without_blocks_no_distance_is_too_long() -> None:
+    voxels = np.ones((64, 64, 64), bool)
+    voxels[0, 0, 0] = False
+    expected = ndimage.distance_transform_edt(voxels)
+    assert np.allclose(bp.morphology.distance_transform(voxels, [0, 0, 0]), expected, rtol=1e-6)
+    chunked = zarr.create_array({}, data=voxels, chunks=(16, 16, 16))
+    assert np.allclose(bp.morphology.distance_transform(chunked, [4, 4, 4]), expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("job_type", ["local", "subprocess"])
 def test_blocks_with_a_large_halo_are_the_whole(tmp_path: Path, job_type: str) -> None:
     voxels = image((40, 48), 3)

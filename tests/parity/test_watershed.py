@@ -32,6 +32,14 @@ def test_one_block_is_bit_for_bit_that_of_the_reference(shape: tuple[int, ...], 
     assert np.array_equal(found, expected)
 
 
+def test_without_blocks_chunks_do_not_matter() -> None:
+    heights, seeds = landscape((64, 64, 64))
+    expected = bioimage_cpp.segmentation.watershed(heights, seeds)
+    assert np.array_equal(bp.segmentation.watershed(heights, seeds), expected)
+    chunked = zarr.create_array({}, data=heights, chunks=(16, 16, 16))
+    assert np.array_equal(bp.segmentation.watershed(chunked, seeds), expected)
+
+
 def test_a_mask_stops_what_grows() -> None:
     heights, seeds = landscape((40, 50), 2)
     mask = ndimage.gaussian_filter(np.random.default_rng(3).random(heights.shape), 2) > 0.49

@@ -95,7 +95,11 @@ def distance_transform(
     if return_indices:
         outputs["indices"] = indices
     operation = Operation(
-        "distance", parameters, "bp.morphology.distance_transform", in_place="distance_transform"
+        "distance",
+        parameters,
+        "bp.morphology.distance_transform",
+        in_place="distance_transform",
+        at_once=True,
     )
     how = {
         "block_shape": block_shape,

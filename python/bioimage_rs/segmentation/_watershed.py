@@ -108,6 +108,6 @@ def watershed(
     elif halo is not None:
         parameters["halo"] = tuple(halo)
     operation = Operation(
-        "watershed", parameters, "bp.segmentation.watershed", in_place="watershed"
+        "watershed", parameters, "bp.segmentation.watershed", in_place="watershed", at_once=True
     )
     return operation.run({"input": input, "seeds": seeds}, output, how)
