@@ -11,7 +11,7 @@ test: ## run every test: Rust, widgets, Python, wheel, browser, notebooks, parit
 lab: ## open JupyterLab on the notebooks, both kernels installed
 	scripts/lab
 
-bench: ## compare speed and memory with bioimage-py, zarr-python and tensorstore in one run
+bench: ## compare speed and memory with bioimage-py and other libraries in one run
 	scripts/bench
 
 lint: ## check format, types and lints of all languages
