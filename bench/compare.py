@@ -29,7 +29,6 @@ import operations
 import turns
 import zarr
 from copies import CASES, TOOLS, WORKERS
-from turns import ROUNDS
 
 # Bytes of disk for each voxel.
 NEEDED = 55
@@ -46,10 +45,10 @@ def check(case: str, tool: str, folder: Path) -> None:
         raise SystemExit(f"{tool} writes other voxels in case {case}")
 
 
-def measure(case: str, folder: Path) -> dict[str, dict[str, float]]:
+def measure(case: str, folder: Path, rounds: int) -> dict[str, dict[str, float]]:
     """Medians of seconds and peak memory, the tools taking turns."""
     results: dict[str, list[dict[str, float]]] = {tool: [] for tool in TOOLS}
-    for number in range(ROUNDS):
+    for number in range(rounds):
         for tool in TOOLS:
             result = turns.run("copies.py", case, tool, folder, *([] if number else ["--first"]))
             if result is not None:
@@ -63,7 +62,7 @@ def measure(case: str, folder: Path) -> dict[str, dict[str, float]]:
     }
 
 
-def start_of_worker(folder: Path) -> dict[str, float]:
+def start_of_worker(folder: Path, rounds: int) -> dict[str, float]:
     """Seconds from asking for one tiny block in a worker process to having it."""
     small = folder / "small.zarr"
     zarr.create_array(small, shape=(8, 8, 8), dtype="uint8", chunks=(8, 8, 8))[...] = 1
@@ -79,7 +78,7 @@ bp.copy(source, target, job_type="subprocess", num_workers=1, block_shape=(8, 8,
 print(time.perf_counter() - begun)
 """
         times = []
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             done = subprocess.run(
                 [sys.executable, "-c", code], check=True, text=True, capture_output=True
             )
@@ -105,7 +104,7 @@ def machine(*libraries: str) -> str:
     )
 
 
-def copies(folder: Path, names: Sequence[str]) -> str:
+def copies(folder: Path, names: Sequence[str], rounds: int) -> str:
     """Compares and times all tools in turn; the table, as Markdown."""
     lines = [
         "| case | " + " | ".join(TOOLS) + " | ratio to bioimage-py | to tensorstore |",
@@ -113,7 +112,7 @@ def copies(folder: Path, names: Sequence[str]) -> str:
     ]
     for case in names:
         print(f"{case}: comparing and timing", file=sys.stderr)
-        medians = measure(case, folder)
+        medians = measure(case, folder, rounds)
         lines.append(row(CASES[case], medians))
         print(lines[-1], file=sys.stderr)
     return "\n".join(lines)
@@ -131,9 +130,9 @@ def row(title: str, medians: dict[str, dict[str, float]]) -> str:
     return f"| {' | '.join(columns)} |"
 
 
-def remarks(folder: Path, machinery: Path | None) -> str:
+def remarks(folder: Path, rounds: int, machinery: Path | None) -> str:
     """What is measured besides the cases."""
-    starts = start_of_worker(folder)
+    starts = start_of_worker(folder, rounds)
     text = (
         f"A worker process and its first block: bioimage-rs {starts['bioimage_rs']:.3f} s, "
         f"bioimage-py {starts['bioimage_py']:.3f} s "
@@ -150,7 +149,7 @@ def remarks(folder: Path, machinery: Path | None) -> str:
     return text
 
 
-PARTS: dict[str, tuple[Iterable[str], Callable[[Path, Sequence[str]], str]]] = {
+PARTS: dict[str, tuple[Iterable[str], Callable[[Path, Sequence[str], int], str]]] = {
     "Copies:": (CASES, copies),
     "Python functions and wrappers:": (functions.CASES, functions.table),
     "Operations, Zarr -> Zarr, float outputs without compression:": (
@@ -171,6 +170,7 @@ def main() -> None:
     parser.add_argument(
         "--shape", type=int, nargs=3, default=data.SHAPE, help="extents of the data"
     )
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each tool")
     parser.add_argument("cases", nargs="*", help=f"some of {', '.join(known)}; all by default")
     arguments = parser.parse_args()
     if unknown := set(arguments.cases) - set(known):
@@ -180,9 +180,9 @@ def main() -> None:
     compared = {tool for case in in_memory.CASES.values() for tool in case.tools}
     libraries = sorted({*TOOLS, *compared, "zarr"} - {"zarr-python"})
     text = [
-        f"{machine(*libraries)}; {voxels / 1e6:.0f} Mvoxel, {WORKERS} workers, medians of {ROUNDS} "
-        f"runs; tools that need more than {turns.PATIENCE:.0f} s for them stop before: (1) is one "
-        "run."
+        f"{machine(*libraries)}; {voxels / 1e6:.0f} Mvoxel, {WORKERS} workers, medians of "
+        f"{arguments.rounds} runs, or of as many as are in brackets: a tool that has needed "
+        f"{turns.PATIENCE:.0f} s for a case is not run again."
     ]
     with tempfile.TemporaryDirectory(prefix="bp-bench-") as name:
         folder = Path(name)
@@ -192,9 +192,9 @@ def main() -> None:
         data.make(folder, tuple(arguments.shape))
         for title, (cases, table) in PARTS.items():
             if names := [case for case in cases if case in chosen]:
-                text += [title, table(folder, names)]
+                text += [title, table(folder, names, arguments.rounds)]
         if not arguments.cases:
-            text.append(remarks(folder, arguments.machinery))
+            text.append(remarks(folder, arguments.rounds, arguments.machinery))
     print("\n\n".join(text))
     if arguments.write:
         page = arguments.write.read_text()

@@ -101,10 +101,11 @@ def check(case: str, folder: Path) -> None:
             raise SystemExit(f"the tools write other voxels in case {case}")
 
 
-def table(folder: Path, names: Sequence[str]) -> str:
+def table(folder: Path, names: Sequence[str], rounds: int) -> str:
     """Compares and times both tools in turn; the table, as Markdown."""
     cases = {name: (CASES[name], TOOLS) for name in names}
-    return turns.table(Path(__file__).name, cases, folder, lambda name: check(name, folder))
+    script = Path(__file__).name
+    return turns.table(script, cases, folder, rounds, lambda name: check(name, folder))
 
 
 if __name__ == "__main__":

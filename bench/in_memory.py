@@ -272,10 +272,11 @@ def main() -> None:
     print(json.dumps({"seconds": statistics.median(times[1:] or times)}))
 
 
-def table(folder: Path, names: Sequence[str]) -> str:
+def table(folder: Path, names: Sequence[str], rounds: int) -> str:
     """Compares and times the tools in turn; the table, as Markdown."""
     cases = {name: (CASES[name].title, list(CASES[name].tools)) for name in names}
-    return turns.table(Path(__file__).name, cases, folder, lambda name: check(name, folder))
+    script = Path(__file__).name
+    return turns.table(script, cases, folder, rounds, lambda name: check(name, folder))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-ROUNDS = 5
 # A tool that has taken so many seconds for a case is not run again.
 PATIENCE = 20.0
 
@@ -31,11 +30,16 @@ def run(script: str, case: str, tool: str, folder: Path, *flags: str) -> dict[st
 
 
 def seconds(
-    script: str, case: str, tools: Sequence[str], folder: Path, check: Callable[[], None]
+    script: str,
+    case: str,
+    tools: Sequence[str],
+    folder: Path,
+    rounds: int,
+    check: Callable[[], None],
 ) -> dict[str, list[float]]:
     """Of every tool, which are checked after their first run."""
     times: dict[str, list[float]] = {tool: [] for tool in tools}
-    for number in range(ROUNDS):
+    for number in range(rounds):
         for tool in tools:
             if sum(times[tool]) < PATIENCE:
                 result = run(script, case, tool, folder, *([] if number else ["--first"]))
@@ -50,6 +54,7 @@ def table(
     script: str,
     cases: Mapping[str, tuple[str, Sequence[str]]],
     folder: Path,
+    rounds: int,
     check: Callable[[str], None],
 ) -> str:
     """The medians of cases, which have a title and tools, ours first; as Markdown."""
@@ -57,16 +62,16 @@ def table(
     lines = [f"| case | {own} | compared with | | ratio |", "|---|---|---|---|---|"]
     for case, (title, tools) in cases.items():
         print(f"{case}: comparing and timing", file=sys.stderr)
-        times = seconds(script, case, tools, folder, partial(check, case))
+        times = seconds(script, case, tools, folder, rounds, partial(check, case))
         medians = {tool: statistics.median(one) for tool, one in times.items()}
         for peer in tools[1:]:
-            ours, theirs = (_cell(medians[tool], len(times[tool])) for tool in (own, peer))
+            ours, theirs = (_cell(medians[tool], len(times[tool]), rounds) for tool in (own, peer))
             ratio = medians[peer] / medians[own]
             lines.append(f"| {title} | {ours} | {peer} | {theirs} | {ratio:.1f}x |")
             print(lines[-1], file=sys.stderr)
     return "\n".join(lines)
 
 
-def _cell(median: float, runs: int) -> str:
-    few = "" if runs == ROUNDS else f" ({runs})"
+def _cell(median: float, runs: int, rounds: int) -> str:
+    few = "" if runs == rounds else f" ({runs})"
     return f"{median:.3f} s{few}"
