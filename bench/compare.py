@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument(
         "--shape", type=int, nargs=3, default=data.SHAPE, help="extents of the data"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each tool")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each tool")
     parser.add_argument("cases", nargs="*", help=f"some of {', '.join(known)}; all by default")
     arguments = parser.parse_args()
     if unknown := set(arguments.cases) - set(known):
