@@ -13,8 +13,8 @@ import bioimage_rs as bp
 _PATIENCE = 60.0
 
 
-def killed_and_resumed(script: str, *arguments: str, home: Path, blocks: int) -> bp.Run:
-    """Start a script that makes one run, kill its processes after so many blocks, and resume it.
+def killed(script: str, *arguments: str, home: Path, blocks: int) -> bp.Run:
+    """Start a script that makes one run, and kill its processes after so many blocks.
 
     Runs are kept below `home`, where `$XDG_STATE_HOME` must point to in this process, too.
     """
@@ -34,7 +34,12 @@ def killed_and_resumed(script: str, *arguments: str, home: Path, blocks: int) ->
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    run = bp.attach("last")
+    return bp.attach("last")
+
+
+def killed_and_resumed(script: str, *arguments: str, home: Path, blocks: int) -> bp.Run:
+    """The same, and the run is finished by this process."""
+    run = killed(script, *arguments, home=home, blocks=blocks)
     if run.state != "succeeded":
         run.resume()
     return run

@@ -8,22 +8,66 @@ use crate::error::{Error, Kind, Result};
 use crate::grid::Region;
 use crate::pages::in_large_pages;
 use ndarray::{ArrayViewD, ArrayViewMutD, IxDyn};
+use std::any::Any;
+use std::sync::Arc;
 
 /// An n-dimensional array in C order whose data type is known at run time.
 ///
-/// The buffer is made of 64-bit words, so that a view of any numeric type is aligned.
-#[derive(Clone, Debug, PartialEq)]
+/// A buffer of its own is made of 64-bit words, so that a view of any numeric type is aligned.
+#[derive(Clone, Debug)]
 pub struct Array {
     dtype: DType,
     shape: Vec<u64>,
-    words: Vec<u64>,
+    buffer: Buffer,
+}
+
+#[derive(Clone, Debug)]
+enum Buffer {
+    Own(Vec<u64>),
+    Lent(Lent),
+}
+
+/// Somebody else's memory, which is read and never written to.
+#[derive(Clone, Debug)]
+struct Lent {
+    start: *const u8,
+    len: usize,
+    /// Keeps the memory alive.
+    _owner: Arc<dyn Any + Send + Sync>,
+}
+
+// SAFETY: the memory is only read, and does not change while it is lent (see `Array::lent`).
+unsafe impl Send for Lent {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Lent {}
+
+impl PartialEq for Array {
+    fn eq(&self, other: &Self) -> bool {
+        self.dtype == other.dtype && self.shape == other.shape && self.bytes() == other.bytes()
+    }
 }
 
 impl Array {
     /// An array of zeros.
     pub fn zeros(dtype: DType, shape: &[u64]) -> Self {
-        let bytes = byte_len(dtype, shape);
-        Array { dtype, shape: shape.to_vec(), words: in_large_pages(vec![0; bytes.div_ceil(8)]) }
+        let words = byte_len(dtype, shape).div_ceil(8);
+        let buffer = Buffer::Own(in_large_pages(vec![0; words]));
+        Array { dtype, shape: shape.to_vec(), buffer }
+    }
+
+    /// An array over memory of somebody else's, which is copied when the array is changed.
+    ///
+    /// # Safety
+    /// `start` must point to the bytes of a C-order array of this shape and type, aligned for it, that
+    /// stay valid, in place and unchanged as long as `owner` lives.
+    pub unsafe fn lent(
+        dtype: DType,
+        shape: &[u64],
+        start: *const u8,
+        owner: Arc<dyn Any + Send + Sync>,
+    ) -> Self {
+        let lent = Lent { start, len: byte_len(dtype, shape), _owner: owner };
+        Array { dtype, shape: shape.to_vec(), buffer: Buffer::Lent(lent) }
     }
 
     /// An array from its bytes in C order and this machine's byte order.
@@ -76,13 +120,25 @@ impl Array {
 
     /// The bytes, in C order and this machine's byte order.
     pub fn bytes(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.words)[..byte_len(self.dtype, &self.shape)]
+        match &self.buffer {
+            Buffer::Own(words) => &bytemuck::cast_slice(words)[..self.byte_len()],
+            // SAFETY: so many bytes are valid and unchanged while the owner lives.
+            Buffer::Lent(lent) => unsafe { std::slice::from_raw_parts(lent.start, lent.len) },
+        }
     }
 
     /// The bytes, to be written to. Bytes of a `bool` array must stay 0 or 1.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         let len = self.byte_len();
-        &mut bytemuck::cast_slice_mut(&mut self.words)[..len]
+        if let Buffer::Lent(_) = &self.buffer {
+            let mut words = in_large_pages(vec![0; len.div_ceil(8)]);
+            bytemuck::cast_slice_mut(&mut words)[..len].copy_from_slice(self.bytes());
+            self.buffer = Buffer::Own(words);
+        }
+        match &mut self.buffer {
+            Buffer::Own(words) => &mut bytemuck::cast_slice_mut(words)[..len],
+            Buffer::Lent(_) => &mut [],
+        }
     }
 
     /// The values as a flat slice.

@@ -419,13 +419,38 @@ fn project_memory(
     )))
 }
 
+/// Memory of a block that lies in one piece: it stays in a core's cache from one step to the next.
+const SLAB_BYTES: u64 = 1 << 20;
+
+/// As many whole rows, planes and so on as have at most so many voxels.
+fn slab(shape: &[u64], voxels: u64) -> Vec<u64> {
+    let mut block = vec![1; shape.len()];
+    let mut left = voxels.max(1);
+    for axis in (0..shape.len()).rev() {
+        block[axis] = left.min(shape[axis].max(1));
+        left /= block[axis];
+        if left <= 1 {
+            break;
+        }
+    }
+    block
+}
+
 /// A block shape that fills write units and, where that stays small enough, whole read chunks, too.
+///
+/// Where there are neither, voxels lie in rows: blocks are slabs of whole rows, or, if they need a
+/// halo, cubes of which the halo is a small part.
 pub fn auto_block_shape(
     shape: &[u64],
     item_size: usize,
     read_chunks: Option<&[u64]>,
     write_unit: Option<&[u64]>,
+    with_halo: bool,
 ) -> Vec<u64> {
+    let is_plain = read_chunks.is_none() && write_unit.is_none();
+    if is_plain && !with_halo {
+        return slab(shape, SLAB_BYTES / item_size as u64);
+    }
     let unit: Vec<u64> = match (write_unit, read_chunks) {
         (Some(unit), _) => unit.to_vec(),
         (None, Some(chunks)) => chunks.to_vec(),
@@ -447,7 +472,8 @@ pub fn auto_block_shape(
         }
     }
     // Small units are put together, so that the work on a block outweighs its bookkeeping.
-    while bytes(&block) < AUTO_BLOCK_BYTES / 64 {
+    let least = if is_plain { AUTO_BLOCK_BYTES / 2 } else { AUTO_BLOCK_BYTES / 64 };
+    while bytes(&block) < least {
         let Some(axis) =
             (0..block.len()).filter(|&a| block[a] < shape[a]).min_by_key(|&a| block[a])
         else {
@@ -577,12 +603,23 @@ pub(crate) mod tests {
 
     #[test]
     fn the_automatic_block_fills_write_units_and_stays_small() {
-        let auto = auto_block_shape(&[512; 3], 1, Some(&[64; 3]), Some(&[96, 96, 96]));
+        let auto = auto_block_shape(&[512; 3], 1, Some(&[64; 3]), Some(&[96, 96, 96]), false);
         assert_eq!(auto, [192, 192, 192]);
         let pages =
-            auto_block_shape(&[1000, 4096, 4096], 2, Some(&[1, 4096, 4096]), Some(&[64; 3]));
+            auto_block_shape(&[1000, 4096, 4096], 2, Some(&[1, 4096, 4096]), Some(&[64; 3]), true);
         assert!(pages.iter().all(|n| n % 64 == 0));
         assert!(pages.iter().product::<u64>() * 2 <= AUTO_BLOCK_BYTES * 2);
-        assert_eq!(auto_block_shape(&[10], 1, None, None), [16]);
+        assert_eq!(auto_block_shape(&[10], 1, None, None, true), [16]);
+    }
+
+    #[test]
+    fn without_chunks_the_automatic_block_lies_in_one_piece_or_has_little_halo() {
+        let auto = |shape: &[u64], halo| auto_block_shape(shape, 2, None, None, halo);
+        assert_eq!(auto(&[10], false), [10]);
+        assert_eq!(auto(&[9, 256, 1024], false), [2, 256, 1024]);
+        assert_eq!(auto(&[9, 2000, 1024], false), [1, 512, 1024]);
+        assert_eq!(auto(&[3, 1 << 20], false), [1, 1 << 19]);
+        assert_eq!(auto(&[0, 5], false), [1, 5]);
+        assert_eq!(auto(&[1024; 3], true), [256, 256, 128]);
     }
 }

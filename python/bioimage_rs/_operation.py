@@ -182,7 +182,8 @@ class Operation:
         changed = _share(sources, targets)
         native = _native.run_operation(
             self._json(call["cast"]),
-            [engine_array(source, writable=False) for source in sources],
+            # What is changed in place is not lent to the engine.
+            [engine_array(source, writable=changed) for source in sources],
             [engine_array(target, writable=True) for target in targets],
             None if mask is None else engine_array(mask, writable=False),
             {

@@ -102,9 +102,10 @@ impl Array {
         Ok(Array::of_source(source, kind))
     }
 
-    /// A numpy array in C order and native byte order, shared without a copy.
+    /// A numpy array in C order and native byte order, shared without a copy. One that is not to be
+    /// written to must not change as long as it is in use.
     #[staticmethod]
-    fn memory(array: &Bound<'_, PyUntypedArray>, dtype: &str) -> PyResult<Self> {
+    fn memory(array: &Bound<'_, PyUntypedArray>, dtype: &str, writable: bool) -> PyResult<Self> {
         let py = array.py();
         let dtype = DType::parse(dtype).into_python(py)?;
         let shape: Vec<u64> = array.shape().iter().map(|&n| n as u64).collect();
@@ -118,10 +119,15 @@ impl Array {
             let error = Error::internal("only plain C-order arrays are shared with the engine");
             return Err(to_python(py, &error));
         }
-        let owner: Box<Py<PyAny>> = Box::new(array.clone().into_any().unbind());
+        let owner: Arc<Py<PyAny>> = Arc::new(array.clone().into_any().unbind());
         // SAFETY: C order, alignment and item size were checked; the array object, which `owner`
         // keeps alive, keeps its memory in place as long as somebody else refers to it.
-        let memory = Arc::new(unsafe { MemoryArray::borrowed(dtype, &shape, data, owner) });
+        let memory = unsafe { MemoryArray::borrowed(dtype, &shape, data, owner) };
+        if !writable {
+            // SAFETY: who asks for an array to read promises that it is not written to meanwhile.
+            return Ok(Array::of_source(Arc::new(unsafe { memory.lending() }), "memory"));
+        }
+        let memory = Arc::new(memory);
         if flags & NPY_ARRAY_WRITEABLE == 0 {
             return Ok(Array::of_source(memory, "memory"));
         }

@@ -255,7 +255,8 @@ impl Setup {
                 let item_size = inputs.iter().chain(&outputs).map(|array| array.dtype.size()).max();
                 let read = self.inputs.first().and_then(|input| input.chunks());
                 let unit = write_units.iter().flatten().next().map(|unit| unit.shape.as_slice());
-                auto_block_shape(&shape, item_size.unwrap_or(1), read.as_deref(), unit)
+                let with_halo = self.operation.halo(shape.len()).iter().any(|halo| *halo > 0);
+                auto_block_shape(&shape, item_size.unwrap_or(1), read.as_deref(), unit, with_halo)
             }
         };
         let held = |block_shape: &[u64]| {

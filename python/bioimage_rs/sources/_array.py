@@ -146,7 +146,7 @@ class ArraySource(Source):
             plain = array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative
             if not plain or not is_native_dtype(array.dtype):
                 return None
-            return _native.Array.memory(array, array.dtype.name)
+            return _native.Array.memory(array, array.dtype.name, writable)
         if isinstance(array, NativeArray):
             return array.native
         place = _place(array)
