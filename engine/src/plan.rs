@@ -423,7 +423,7 @@ fn project_memory(
 const SLAB_BYTES: u64 = 1 << 20;
 
 /// As many whole rows, planes and so on as have at most so many voxels.
-fn slab(shape: &[u64], voxels: u64) -> Vec<u64> {
+pub fn slab(shape: &[u64], voxels: u64) -> Vec<u64> {
     let mut block = vec![1; shape.len()];
     let mut left = voxels.max(1);
     for axis in (0..shape.len()).rev() {

@@ -9,7 +9,9 @@
 //! components as in the whole image, numbered 1, 2, 3, ... block by block, within a block in the order
 //! of their first voxels.
 
-use super::kernel::components::{Components, Joined, check_connectivity, components};
+use super::kernel::components::{
+    Components, Joined, check_connectivity, components, components_of_slices,
+};
 use super::kernel::merge::{BlockFaces, BlockNumbers, Merge, neighbour_steps, touching_labels};
 use super::kernel::values_mut;
 use super::numbers::{Numbers, write_numbers};
@@ -19,8 +21,9 @@ use crate::array::Array;
 use crate::dispatch;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::grid::{Block, ravel, unravel};
+use crate::grid::{Block, Grid, Region, ravel, unravel};
 use crate::op::kernel::Voxel;
+use crate::plan::slab;
 use crate::run::partials::Partials;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -130,22 +133,8 @@ impl Label {
         let joined = if self.multi_label { Joined::EqualValues } else { Joined::Foreground };
         dispatch!(values.dtype(), T => {
             let values = values.values::<T>()?;
-            if !self.per_slice {
-                return components(values, shape, self.connectivity, joined);
-            }
-            let mut all = Components { labels: Vec::with_capacity(values.len()), count: 0 };
-            let voxels = shape[1..].iter().product::<u64>() as usize;
-            for slice in values.chunks_exact(voxels.max(1)) {
-                let of_slice = components(slice, &shape[1..], self.connectivity, joined)?;
-                let before = all.count;
-                let number = |label: &u32| if *label == 0 { 0 } else { label + before };
-                all.labels.extend(of_slice.labels.iter().map(number));
-                all.count = before.checked_add(of_slice.count).ok_or_else(|| {
-                    Error::argument("a block has more than 4294967295 components")
-                        .fix("Use a smaller block shape.")
-                })?;
-            }
-            Ok(all)
+            let find = if self.per_slice { components_of_slices } else { components };
+            find(values, shape, self.connectivity, joined)
         })
     }
 
@@ -186,7 +175,7 @@ impl Label {
             BlockFaces::new(&block.inner.shape, components, self.multi_label.then_some(values))?;
         let dtype = values.dtype();
         let border = Border {
-            count: components.count,
+            count: components.count(),
             shape: faces.shape,
             labels: faces.labels,
             values: faces
@@ -391,21 +380,43 @@ impl Operation for Number {
             }
         };
         let (base, merged) = numbers.of_block(io.block.id)?;
-        let region = &io.block.inner;
-        let mut numbered = Array::zeros(DType::U64, &region.shape);
-        let numbers = BlockNumbers { base, merged: &merged };
-        numbers.write(&components, values_mut::<u64>(&mut numbered)?)?;
-        drop(components);
-        io.cancel.check()?;
-        let written = io.outputs[0].write(region, &numbered)?;
+        let table = BlockNumbers { base, merged: &merged }.table(components.count())?;
+        let (inner, output) = (&io.block.inner, &io.outputs[0]);
+        let pieces = match output.write_unit() {
+            Some(_) => vec![Region::whole(&inner.shape)],
+            None => pieces(&inner.shape, components.row_len()),
+        };
+        let (mut first, mut written) = (0, 0);
+        for piece in pieces {
+            let mut numbered = Array::zeros(DType::U64, &piece.shape);
+            components.write(first, |label| table[label as usize], values_mut(&mut numbered)?);
+            io.cancel.check()?;
+            first += numbered.voxels() as usize;
+            let start =
+                piece.start.iter().zip(&inner.start).map(|(at, start)| at + start).collect();
+            written += output.write(&Region { start, shape: piece.shape }, &numbered)?;
+        }
         Ok(Traffic { read, written }.into())
     }
+}
+
+/// Voxels of a piece, whose numbers then stay in a core's cache until they are written.
+const PIECE: u64 = 1 << 17;
+
+/// Parts of a block that follow each other in memory and consist of whole rows.
+fn pieces(shape: &[u64], row_len: usize) -> Vec<Region> {
+    let whole = || vec![Region::whole(shape)];
+    if shape.last().is_none_or(|&extent| extent != row_len as u64) {
+        return whole();
+    }
+    let part = slab(shape, PIECE.max(row_len as u64));
+    let Ok(grid) = Grid::new(Region::whole(shape), &part) else { return whole() };
+    (0..grid.len()).filter_map(|id| grid.block(id).ok()).map(|block| block.inner).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grid::Region;
     use crate::run::folder::Code;
     use crate::run::{Options, Output, RunState, Setup};
     use crate::source::memory::MemoryArray;

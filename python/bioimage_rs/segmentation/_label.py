@@ -91,5 +91,7 @@ def label(
         "multi_label": bool(multi_label),
         "per_slice": bool(per_slice),
     }
-    operation = Operation("label", parameters, "bp.segmentation.label", in_place="labelling")
+    operation = Operation(
+        "label", parameters, "bp.segmentation.label", in_place="labelling", at_once=True
+    )
     return operation.run({"input": input}, output, how)

@@ -18,13 +18,62 @@ pub enum Joined {
     EqualValues,
 }
 
-/// The components of a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The components of a block, as the runs of voxels that they consist of.
+#[derive(Clone, Debug)]
 pub struct Components {
-    /// For each voxel its component, 0 where the value is zero.
-    pub labels: Vec<u32>,
+    runs: Runs,
+    voxels: usize,
+    width: usize,
+    count: u32,
+}
+
+impl Components {
     /// Number of components: they are 1 to `count`, in the order of their first voxels.
-    pub count: u32,
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Number of voxels of a row, which is looked at as a whole.
+    pub fn row_len(&self) -> usize {
+        self.width
+    }
+
+    /// For each voxel its component, 0 where the value is zero.
+    pub fn labels(&self) -> Vec<u32> {
+        let mut labels = in_large_pages(vec![0; self.voxels]);
+        self.write(0, |number| number, &mut labels);
+        labels
+    }
+
+    /// Writes what `value` makes of each voxel's component, for rows from the voxel `first` on, and
+    /// the default value where there is none.
+    pub fn write<T: Copy + Default>(&self, first: usize, value: impl Fn(u32) -> T, to: &mut [T]) {
+        to.fill(T::default());
+        let mut ends = vec![0; self.runs.words];
+        for (nth, line) in to.chunks_exact_mut(self.width).enumerate() {
+            self.runs.write(first / self.width + nth, &value, &mut ends, line);
+        }
+    }
+
+    /// Appends the components of voxels that lie together.
+    pub(super) fn append(&self, first: usize, len: usize, to: &mut Vec<u32>) {
+        if first.is_multiple_of(self.width) && len.is_multiple_of(self.width) {
+            let before = to.len();
+            to.resize(before + len, 0);
+            self.write(first, |number| number, &mut to[before..]);
+        } else {
+            to.extend((first..first + len).map(|voxel| self.at(voxel)));
+        }
+    }
+
+    fn at(&self, voxel: usize) -> u32 {
+        let (row, column) = (voxel / self.width, voxel % self.width);
+        let word = self.runs.foreground[row * self.runs.words + column / WORD];
+        match word >> (column % WORD) & 1 {
+            0 => 0,
+            _ => self.runs.parents[self.runs.run_at(row, column) as usize],
+        }
+    }
 }
 
 /// Labels the connected components of a C-order block with any number of axes.
@@ -33,17 +82,17 @@ pub struct Components {
 /// axes. A voxel that is not a number differs from every other, so that with
 /// [`Joined::EqualValues`] it is a component by itself.
 ///
-/// Takes 4 bytes a voxel for the labels, 0.4 for the runs' places, and 4 bytes a run: at most 2 bytes
-/// a voxel for [`Joined::Foreground`] and 4 for [`Joined::EqualValues`], usually a tenth of that. A row
-/// counts as a multiple of 64 voxels for the places.
+/// Takes 0.4 bytes a voxel for the runs' places, and 4 bytes a run: at most 2 bytes a voxel for
+/// [`Joined::Foreground`] and 4 for [`Joined::EqualValues`], usually a tenth of that. A row counts as a
+/// multiple of 64 voxels for the places.
 ///
 /// ```
 /// use bioimage_engine::op::kernel::components::{Joined, components};
 /// let image = [5u8, 7, 0, 7, 0, 5];
 /// let found = components(&image, &[2, 3], 2, Joined::EqualValues)?;
-/// assert_eq!(found.labels, [1, 2, 0, 2, 0, 3]);
+/// assert_eq!(found.labels(), [1, 2, 0, 2, 0, 3]);
 /// let found = components(&image, &[2, 3], 1, Joined::Foreground)?;
-/// assert_eq!((found.labels, found.count), (vec![1, 1, 0, 1, 0, 2], 2));
+/// assert_eq!((found.labels(), found.count()), (vec![1, 1, 0, 1, 0, 2], 2));
 /// # Ok::<(), bioimage_engine::Error>(())
 /// ```
 ///
@@ -57,15 +106,47 @@ pub fn components<T: Element>(
     joined: Joined,
 ) -> Result<Components> {
     check_connectivity(connectivity, shape.len())?;
-    let mut labels = in_large_pages(vec![0; values.len()]);
-    if values.is_empty() {
-        return Ok(Components { labels, count: 0 });
-    }
     // Axes of one voxel have no neighbours, and rows of one voxel would be short ones.
-    let mut shape: Vec<usize> =
-        shape.iter().map(|&extent| extent as usize).filter(|&extent| extent > 1).collect();
-    let width = shape.pop().unwrap_or(1);
-    let neighbours = neighbour_rows(&shape, connectivity);
+    let mut axes = divided(shape);
+    let width = axes.pop().unwrap_or(1);
+    let neighbours = neighbour_rows(&axes, connectivity);
+    find(values, &axes, width, &neighbours, joined)
+}
+
+/// As [`components`], for slices along the first axis that are images by themselves.
+///
+/// # Errors
+/// As [`components`], where the first axis does not count.
+pub fn components_of_slices<T: Element>(
+    values: &[T],
+    shape: &[u64],
+    connectivity: usize,
+    joined: Joined,
+) -> Result<Components> {
+    let (slices, shape) = shape.split_at(shape.len().min(1));
+    check_connectivity(connectivity, shape.len())?;
+    let mut axes = divided(shape);
+    let width = axes.pop().unwrap_or(1);
+    let mut neighbours = neighbour_rows(&axes, connectivity);
+    neighbours.iter_mut().for_each(|neighbour| neighbour.step.insert(0, 0));
+    axes.insert(0, slices.first().map_or(1, |&extent| extent as usize));
+    find(values, &axes, width, &neighbours, joined)
+}
+
+fn divided(shape: &[u64]) -> Vec<usize> {
+    shape.iter().map(|&extent| extent as usize).filter(|&extent| extent > 1).collect()
+}
+
+fn find<T: Element>(
+    values: &[T],
+    shape: &[usize],
+    width: usize,
+    neighbours: &[NeighbourRow],
+    joined: Joined,
+) -> Result<Components> {
+    if values.is_empty() {
+        return Ok(Components { runs: Runs::new(0, 0), voxels: 0, width: 1, count: 0 });
+    }
     let mut runs = Runs::new(values.len() / width, width);
     let mut position = vec![0; shape.len()];
     for (row, line) in values.chunks_exact(width).enumerate() {
@@ -78,21 +159,18 @@ pub fn components<T: Element>(
             ))
             .fix("Use a smaller block shape."));
         }
-        for neighbour in &neighbours {
-            if !neighbour.is_inside(&position, &shape) {
+        for neighbour in neighbours {
+            if !neighbour.is_inside(&position, shape) {
                 continue;
             }
             let other = row - neighbour.distance;
             let lines = (line, &values[other * width..][..width]);
             runs.connect((row, other), lines, neighbour, joined);
         }
-        advance(&mut position, &shape);
+        advance(&mut position, shape);
     }
     let count = runs.number();
-    for (row, line) in labels.chunks_exact_mut(width).enumerate() {
-        runs.write(row, line);
-    }
-    Ok(Components { labels, count })
+    Ok(Components { runs, voxels: values.len(), width, count })
 }
 
 /// Checks a connectivity.
@@ -195,6 +273,7 @@ fn advance(position: &mut [usize], shape: &[usize]) {
 }
 
 /// The runs of all rows so far, and which of them belong together.
+#[derive(Clone, Debug)]
 struct Runs {
     /// Words of a row.
     words: usize,
@@ -208,8 +287,6 @@ struct Runs {
     parents: Vec<u32>,
     /// Where the current row touches the row straight before it along the first axis.
     covering: Vec<u64>,
-    /// Where the runs of a row end.
-    ends: Vec<u64>,
 }
 
 /// Voxels of a word.
@@ -225,7 +302,6 @@ impl Runs {
             before: vec![0; rows * words],
             parents: Vec::new(),
             covering: vec![0; words],
-            ends: vec![0; words],
         }
     }
 
@@ -372,21 +448,20 @@ impl Runs {
         count
     }
 
-    /// Writes the numbers of a row's components.
-    fn write(&mut self, row: usize, labels: &mut [u32]) {
+    /// Writes what becomes of the numbers of a row's components; where its runs end is noted in `ends`.
+    fn write<T: Copy>(&self, row: usize, value: impl Fn(u32) -> T, ends: &mut [u64], to: &mut [T]) {
         let here = row * self.words..(row + 1) * self.words;
         let (foreground, starts) = (&self.foreground[here.clone()], &self.starts[here.clone()]);
-        let ends = &mut self.ends;
         let mut last = 0;
         for ((end, word), start) in ends.iter_mut().zip(foreground).zip(starts) {
             *end = (word << 1 | last) & (!word | start);
             last = word >> (WORD - 1);
         }
-        let width = labels.len();
+        let width = to.len();
         let ends = places(ends).chain(std::iter::once(width));
         let numbers = &self.parents[self.before[here.start] as usize..];
         for ((start, end), number) in places(starts).zip(ends).zip(numbers) {
-            labels[start..end].fill(*number);
+            to[start..end].fill(value(*number));
         }
     }
 }
@@ -439,7 +514,7 @@ pub(crate) mod tests {
         shape: &[u64],
         connectivity: usize,
         joined: Joined,
-    ) -> Components {
+    ) -> (Vec<u32>, u32) {
         let mut labels = vec![0; values.len()];
         let mut count = 0;
         let zero = T::default();
@@ -473,7 +548,7 @@ pub(crate) mod tests {
                 }
             }
         }
-        Components { labels, count }
+        (labels, count)
     }
 
     /// A shape and values of few kinds.
@@ -496,7 +571,7 @@ pub(crate) mod tests {
             for connectivity in 1..=shape.len() {
                 for joined in [Joined::Foreground, Joined::EqualValues] {
                     let found = components(&values, &shape, connectivity, joined).unwrap();
-                    prop_assert_eq!(found, flooded(&values, &shape, connectivity, joined));
+                    prop_assert_eq!((found.labels(), found.count()), flooded(&values, &shape, connectivity, joined));
                 }
             }
         }
@@ -515,7 +590,7 @@ pub(crate) mod tests {
             for connectivity in 1..=3 {
                 for joined in [Joined::Foreground, Joined::EqualValues] {
                     let found = components(&values, &shape, connectivity, joined).unwrap();
-                    prop_assert_eq!(found, flooded(&values, &shape, connectivity, joined));
+                    prop_assert_eq!((found.labels(), found.count()), flooded(&values, &shape, connectivity, joined));
                 }
             }
         }
@@ -526,7 +601,7 @@ pub(crate) mod tests {
         fn check<T: Element>(low: T, high: T) {
             let zero = T::default();
             let values = [low, low, zero, high, low, zero];
-            let labels = |joined| components(&values, &[6], 1, joined).unwrap().labels;
+            let labels = |joined| components(&values, &[6], 1, joined).unwrap().labels();
             let binary = if low == zero { [0, 0, 0, 1, 0, 0] } else { [1, 1, 0, 2, 2, 0] };
             assert_eq!(labels(Joined::Foreground), binary);
             let equal = if low == zero { [0, 0, 0, 1, 0, 0] } else { [1, 1, 0, 2, 3, 0] };
@@ -549,9 +624,9 @@ pub(crate) mod tests {
     fn what_is_not_a_number_is_foreground_and_equals_nothing() {
         let values = [f32::NAN, f32::NAN, -0.0, f32::NAN];
         let found = components(&values, &[4], 1, Joined::Foreground).unwrap();
-        assert_eq!(found.labels, [1, 1, 0, 2]);
+        assert_eq!(found.labels(), [1, 1, 0, 2]);
         let found = components(&values, &[2, 2], 2, Joined::EqualValues).unwrap();
-        assert_eq!(found.labels, [1, 2, 0, 3]);
+        assert_eq!(found.labels(), [1, 2, 0, 3]);
     }
 
     #[test]

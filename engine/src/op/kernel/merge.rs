@@ -32,7 +32,12 @@ impl BlockFaces {
             let empty = BlockFaces { shape: shape.to_vec(), labels: Vec::new(), values: None };
             return Ok(empty);
         }
-        let labels = sides().map(|side| face(shape, &components.labels, side)).collect();
+        let labels = sides().map(|side| {
+            let mut labels = Vec::new();
+            pieces(shape, side).for_each(|(first, len)| components.append(first, len, &mut labels));
+            labels
+        });
+        let labels = labels.collect();
         let values = values.map(|values| {
             let take = |side: (usize, u64)| {
                 let extents: Vec<u64> = without(shape, side.0).collect();
@@ -53,10 +58,19 @@ impl BlockFaces {
 
 /// The voxels at one position along an axis.
 fn face<T: Copy>(shape: &[u64], voxels: &[T], (axis, at): (usize, u64)) -> Vec<T> {
+    pieces(shape, (axis, at))
+        .flat_map(|(first, len)| &voxels[first..first + len])
+        .copied()
+        .collect()
+}
+
+/// Where the voxels at one position along an axis lie together, and how many.
+fn pieces(shape: &[u64], (axis, at): (usize, u64)) -> impl Iterator<Item = (usize, usize)> {
     let inner = shape[axis + 1..].iter().product::<u64>() as usize;
     let first = at as usize * inner;
-    let planes = voxels.chunks_exact(inner * shape[axis] as usize);
-    planes.flat_map(|plane| &plane[first..first + inner]).copied().collect()
+    let plane = inner * shape[axis] as usize;
+    let planes = shape[..axis].iter().product::<u64>() as usize;
+    (0..planes).map(move |nth| (nth * plane + first, inner))
 }
 
 fn without(values: &[u64], axis: usize) -> impl Iterator<Item = u64> {
@@ -337,18 +351,16 @@ pub struct BlockNumbers<'a> {
 }
 
 impl BlockNumbers<'_> {
-    /// Writes the numbers of a block's components in place of its labels.
-    ///
-    /// Takes 8 bytes a label besides what is given.
+    /// The number of each of a block's labels, of which there are `count`.
     ///
     /// # Errors
     /// `internal` for other components than those that were merged.
-    pub fn write(&self, components: &Components, numbers: &mut [u64]) -> Result<()> {
-        let mut table = Vec::with_capacity(components.count as usize + 1);
+    pub fn table(&self, count: u32) -> Result<Vec<u64>> {
+        let mut table = Vec::with_capacity(count as usize + 1);
         table.push(0);
         let mut merged = self.merged.iter().peekable();
         let mut next = self.base;
-        for label in 1..=components.count {
+        for label in 1..=count {
             match merged.next_if(|(foreign, _)| *foreign == label) {
                 Some((_, number)) => table.push(*number),
                 None => {
@@ -357,13 +369,10 @@ impl BlockNumbers<'_> {
                 }
             }
         }
-        if merged.next().is_some() || numbers.len() != components.labels.len() {
+        if merged.next().is_some() {
             return Err(Error::internal("a block's components are not those that were merged"));
         }
-        for (number, label) in numbers.iter_mut().zip(&components.labels) {
-            *number = table[*label as usize];
-        }
-        Ok(())
+        Ok(table)
     }
 }
 
@@ -421,16 +430,18 @@ mod tests {
                 merge.add(other, id, &turned).unwrap();
             }
         }
-        let counts: Vec<u32> = blocks.iter().map(|(_, found)| found.count).collect();
+        let counts: Vec<u32> = blocks.iter().map(|(_, found)| found.count()).collect();
         let numbering = merge.finish(&counts).unwrap();
         let mut whole = vec![0; values.voxels() as usize];
         let mut next = 1;
         for (id, (region, found)) in blocks.iter().enumerate() {
             let numbers = numbering.block(id as u64).unwrap();
-            let mut block = vec![0; found.labels.len()];
-            numbers.write(found, &mut block).unwrap();
+            let table = numbers.table(found.count()).unwrap();
+            let labels = found.labels();
+            let mut block = vec![0; labels.len()];
+            found.write(0, |label| table[label as usize], &mut block);
             let mut of_label: Vec<(u32, u64)> =
-                found.labels.iter().copied().zip(block.iter().copied()).collect();
+                labels.into_iter().zip(block.iter().copied()).collect();
             of_label.sort_unstable();
             for (_, number) in of_label {
                 assert!(number <= next, "components are numbered by their first labels");
@@ -461,9 +472,9 @@ mod tests {
                 for joined in [Joined::Foreground, Joined::EqualValues] {
                     let (found, count) = block_wise(&array, block_shape, connectivity, joined);
                     let expected = components(&values, &shape, connectivity, joined).unwrap();
-                    prop_assert_eq!(count, u64::from(expected.count));
+                    prop_assert_eq!(count, u64::from(expected.count()));
                     let (mut there, mut back) = (HashMap::new(), HashMap::new());
-                    for (a, b) in found.iter().zip(&expected.labels) {
+                    for (a, b) in found.iter().zip(&expected.labels()) {
                         prop_assert_eq!(*there.entry(*a).or_insert(*b), *b);
                         prop_assert_eq!(*back.entry(*b).or_insert(*a), *a);
                         prop_assert_eq!(*a == 0, *b == 0);
@@ -475,10 +486,12 @@ mod tests {
 
     #[test]
     fn labels_touch_across_corners_only_where_connectivity_allows() {
-        let labelled = |label: u32| Components { labels: vec![label; 8], count: label };
+        let one = components(&[1u8; 8], &[2, 2, 2], 1, Joined::Foreground).unwrap();
         let value = |value: f32| Array::from_values(&[2, 2, 2], &[value; 8]).unwrap();
         let faces = |label, at: Option<f32>| {
-            BlockFaces::new(&[2, 2, 2], &labelled(label), at.map(value).as_ref()).unwrap()
+            let mut faces = BlockFaces::new(&[2, 2, 2], &one, at.map(value).as_ref()).unwrap();
+            faces.labels.iter_mut().for_each(|face| face.fill(label));
+            faces
         };
         let touching = |a: &BlockFaces, b: &BlockFaces, connectivity| {
             touching_labels(a, b, &[1, -1, 1], connectivity).unwrap()
