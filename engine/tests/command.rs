@@ -267,11 +267,23 @@ fn every_operation_is_a_verb_by_the_same_template() {
         ("structure in.zarr s.zarr --sigma 1 --outer-scale 2 --return-channel 2", &[12, 12, 12]),
         ("gradient in.zarr g.zarr --sigma 1", &[12, 12, 12]),
         ("laplace in.zarr l.zarr --sigma 1", &[12, 12, 12]),
+        ("difference-of-gaussians in.zarr d.zarr --sigma-low 1 --sigma-high 1,2,2", &[12, 12, 12]),
+        ("erosion in.zarr e.zarr --radius 1 --shape ball", &[12, 12, 12]),
+        ("closing in.zarr c.zarr --radius 0,1,2", &[12, 12, 12]),
+        ("black-tophat in.zarr b.zarr --radius 2 --shape cross", &[12, 12, 12]),
+        ("median in.zarr m.zarr --radius 1,1,2", &[12, 12, 12]),
     ] {
         let said = place.bp(line);
         assert_eq!(said.code(), 0, "{line}: {}", said.err);
         assert_eq!(place.read(line.split(' ').nth(2).unwrap()).shape(), shape, "{line}");
     }
+
+    let said = place.bp("dilation in.zarr max.zarr --radius 12 --overwrite --workers 2");
+    assert_eq!(said.code(), 0, "{}", said.err);
+    let greatest = *values.iter().max().unwrap();
+    assert_eq!(place.read("max.zarr").values::<u16>().unwrap(), [greatest; 12 * 12 * 12]);
+    let said = place.bp("script last --language python");
+    assert!(said.out.contains("bp.filters.dilation("), "{}", said.out);
 
     let said = place.bp("threshold in.zarr mask.zarr --threshold 30000.5 --operator less");
     assert_eq!(said.code(), 0, "{}", said.err);
@@ -303,6 +315,10 @@ fn every_operation_is_a_verb_by_the_same_template() {
         ("gaussian in.zarr out.zarr --sigma 1,2", "2 values, the array has 3 axes"),
         ("hessian in.zarr out.zarr --sigma 1 --return-channel 3", "no channel 3"),
         ("structure in.zarr out.zarr --sigma 1", "--outer-scale"),
+        ("opening in.zarr out.zarr --radius 1,1", "radius has 2 values, the array has 3 axes"),
+        ("opening in.zarr out.zarr --radius -1", "--radius"),
+        ("opening in.zarr out.zarr --radius 1 --shape disk", "--shape"),
+        ("median in.zarr out.zarr --radius 200", "more than 16777216 voxels"),
         ("threshold in.zarr out.zarr --threshold much", "'much' is not a number"),
         ("threshold in.zarr found.zarr --threshold 1", "dtype uint8, not bool"),
         ("downsample in.zarr out.zarr -f 2 --mask mask.zarr", "the mask"),

@@ -1,10 +1,11 @@
-"""Filters made of Gaussians and their derivatives: smoothing, edges, ridges, structure."""
+"""Filters: smoothing, edges, ridges, structure; morphology of grey values; the median."""
 
 import os
 from collections.abc import Sequence
 from math import inf
 from numbers import Real
-from typing import Any, Unpack
+from operator import index
+from typing import Any, Literal, Unpack
 
 from bioimage_rs._operation import How, Operation, array_operation
 from bioimage_rs.runner import get_runner
@@ -13,14 +14,24 @@ from bioimage_rs.util import check_rerun_args
 
 __all__ = [
     "apply_filter",
+    "black_tophat",
+    "closing",
+    "difference_of_gaussians",
+    "dilation",
+    "erosion",
     "gaussian_gradient_magnitude",
     "gaussian_smoothing",
     "hessian_of_gaussian_eigenvalues",
     "laplacian_of_gaussian",
+    "median",
+    "opening",
     "structure_tensor_eigenvalues",
+    "white_tophat",
 ]
 
 Sigma = float | Sequence[float]
+Radius = int | Sequence[int]
+Shape = Literal["box", "ball", "cross"]
 
 _VERBS = {
     "gaussian_gradient_magnitude": "gradient",
@@ -270,3 +281,303 @@ def structure_tensor_eigenvalues(
         return_channel=return_channel,
         **kwargs,
     )
+
+
+@array_operation
+def difference_of_gaussians(
+    input: SourceLike,  # noqa: A002 - the reference's name
+    sigma_low: Sigma,
+    sigma_high: Sigma,
+    output: SourceLike | None = None,
+    **how: Unpack[How],
+) -> SourceLike:
+    """Show what is of one size: an image smoothed with a Gaussian, less the same with a wider one.
+
+    Details smaller than `sigma_low` and what changes more slowly than `sigma_high` are left out.
+    Other arguments, returned value and errors as for `apply_filter`.
+
+    Parameters
+    ----------
+    input
+        The image, of any data type, with one to three axes.
+    sigma_low
+        Standard deviation of the Gaussian that smooths what is kept, in voxels: one number or one
+        for each axis, above 0.
+    sigma_high
+        Likewise of the one that smooths what is taken away; with a smaller one, signs are reversed.
+    output
+        The array to write; by default a new numpy array, `float64` for a `float64` image and
+        `float32` for any other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bioimage_rs.filters import difference_of_gaussians
+    >>> image = np.full((15, 15), 40.0)
+    >>> image[7, 7] = 100
+    >>> blobs = difference_of_gaussians(image, 0.7, 2)
+    >>> bool(blobs[7, 7] > 10) and bool(abs(blobs[0, 0]) < 0.01)
+    True
+    """
+    parameters = {
+        "sigma_low": _per_axis(sigma_low, "difference_of_gaussians: sigma_low"),
+        "sigma_high": _per_axis(sigma_high, "difference_of_gaussians: sigma_high"),
+    }
+    operation = Operation(
+        "difference-of-gaussians",
+        parameters,
+        "bp.filters.difference_of_gaussians",
+        in_place="filtering",
+    )
+    return operation.run({"input": input}, output, how)
+
+
+def _radius(radius: Any, what: str) -> int | list[int]:
+    try:
+        given = [index(radius)] if hasattr(radius, "__index__") else [index(one) for one in radius]
+    except TypeError:
+        raise TypeError(f"{what}: radius must be a whole number or one for each axis.") from None
+    if any(one < 0 for one in given):
+        raise ValueError(f"{what}: radius must be at least 0, got {radius}.")
+    return given[0] if hasattr(radius, "__index__") else given
+
+
+def _grey(
+    name: str,
+    input: SourceLike,  # noqa: A002 - the reference's name
+    radius: Radius,
+    output: SourceLike | None,
+    shape: str,
+    how: How,
+) -> SourceLike:
+    if shape not in ("box", "ball", "cross"):
+        raise ValueError(f"{name}: unknown shape {shape!r}; valid shapes: 'box', 'ball', 'cross'.")
+    parameters = {"radius": _radius(radius, name), "shape": shape}
+    verb = name.replace("_", "-")
+    operation = Operation(verb, parameters, f"bp.filters.{name}", in_place="filtering")
+    return operation.run({"input": input}, output, how)
+
+
+@array_operation
+def erosion(
+    input: SourceLike,  # noqa: A002 - the reference's name
+    radius: Radius,
+    output: SourceLike | None = None,
+    *,
+    shape: Shape = "box",
+    **how: Unpack[How],
+) -> SourceLike:
+    """Take the least value of each voxel's neighbourhood: what is bright shrinks.
+
+    A binary image, of `bool` or of 0 and any other number, is eroded in the same way. There is
+    nothing outside the image, so that it does not shrink at its ends; `scipy.ndimage.grey_erosion`
+    and `skimage.morphology.erosion` give the same by default. NaN spreads to all whose
+    neighbourhood has it; -0 is less than 0. The result does not depend on the blocks. Halo: the
+    radius. Memory: a worker holds its block with the halo three times. The time that a box takes
+    hardly grows with its radius, that of a ball as its radius does for each axis but the last.
+
+    Parameters
+    ----------
+    input
+        The image, of any data type.
+    radius
+        How far the neighbourhood reaches from its voxel: one number, or one for each axis; 0 leaves
+        an axis alone.
+    output
+        The array to write; by default a new numpy array of the image's type.
+    shape
+        Which voxels within the radius are neighbours: all of them (`box`), those in the ellipsoid
+        with these half axes (`ball`; of one radius for all axes, that of `skimage.morphology.disk`
+        and `ball`), or those along the axes (`cross`).
+    block_shape
+        Extents of a block, multiples of the output's chunks; by default the input's chunks.
+    job_type, job_config, num_workers, mask, block_ids, resume_from
+        As for `copy`. Voxels outside the mask are read where a neighbourhood has them.
+    cast, memory, retries, progress
+        As for `copy`.
+    new_output
+        With paths as input and output, what the verb (`bp erosion`, ...) takes for a new array:
+        `chunks`, `shards`, `codec`, `dtype`, `roi`, `overwrite`.
+
+    Returns
+    -------
+    The object that was passed as output, or the new array; with an output path, that array opened.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For what cannot be done; nothing is written then.
+    RunnerError
+        If blocks failed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import bioimage_rs as bp
+    >>> image = np.array([[5, 5, 5, 9, 0], [5, 8, 5, 5, 5], [5, 5, 5, 5, 5]], "uint8")
+    >>> bp.filters.erosion(image, (0, 1))
+    array([[5, 5, 5, 0, 0],
+           [5, 5, 5, 5, 5],
+           [5, 5, 5, 5, 5]], dtype=uint8)
+    """
+    return _grey("erosion", input, radius, output, shape, how)
+
+
+@array_operation
+def dilation(
+    input: SourceLike,  # noqa: A002 - the reference's name
+    radius: Radius,
+    output: SourceLike | None = None,
+    *,
+    shape: Shape = "box",
+    **how: Unpack[How],
+) -> SourceLike:
+    """Take the greatest value of each voxel's neighbourhood: what is bright grows.
+
+    Arguments, returned value and errors as for `erosion`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import bioimage_rs as bp
+    >>> dot = np.zeros((5, 7), bool)
+    >>> dot[2, 3] = True
+    >>> bp.filters.dilation(dot, (2, 3), shape="ball").astype(int)
+    array([[0, 0, 0, 1, 0, 0, 0],
+           [0, 1, 1, 1, 1, 1, 0],
+           [1, 1, 1, 1, 1, 1, 1],
+           [0, 1, 1, 1, 1, 1, 0],
+           [0, 0, 0, 1, 0, 0, 0]])
+    """
+    return _grey("dilation", input, radius, output, shape, how)
+
+
+@array_operation
+def opening(
+    input: SourceLike,  # noqa: A002 - the reference's name
+    radius: Radius,
+    output: SourceLike | None = None,
+    *,
+    shape: Shape = "box",
+    **how: Unpack[How],
+) -> SourceLike:
+    """Erode and dilate: bright parts in which the neighbourhood has no room go.
+
+    Arguments, returned value and errors as for `erosion`. Halo: twice the radius.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import bioimage_rs as bp
+    >>> bp.filters.opening(np.array([0, 7, 0, 5, 5, 6, 5, 0]), 1)
+    array([0, 0, 0, 5, 5, 5, 5, 0])
+    """
+    return _grey("opening", input, radius, output, shape, how)
+
+
+@array_operation
+def closing(
+    input: SourceLike,  # noqa: A002 - the reference's name
+    radius: Radius,
+    output: SourceLike | None = None,
+    *,
+    shape: Shape = "box",
+    **how: Unpack[How],
+) -> SourceLike:
+    """Dilate and erode: dark parts in which the neighbourhood has no room go, such as holes.
+
+    Arguments, returned value and errors as for `erosion`. Halo: twice the radius.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import bioimage_rs as bp
+    >>> bp.filters.closing(np.array([9, 9, 2, 9, 0, 0, 0, 9]), 1)
+    array([9, 9, 9, 9, 0, 0, 0, 9])
+    """
+    return _grey("closing", input, radius, output, shape, how)
+
+
+@array_operation
+def white_tophat(
+    input: SourceLike,  # noqa: A002 - the reference's name
+    radius: Radius,
+    output: SourceLike | None = None,
+    *,
+    shape: Shape = "box",
+    **how: Unpack[How],
+) -> SourceLike:
+    """Show bright parts in which the neighbourhood has no room: the image less its `opening`.
+
+    Arguments, returned value and errors as for `erosion`. Halo: twice the radius. Memory: a worker
+    holds its block with the halo four times. A difference that a signed integer type does not have
+    becomes its greatest value; scipy's and skimage's become negative then.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import bioimage_rs as bp
+    >>> bp.filters.white_tophat(np.array([0, 7, 0, 5, 5, 6, 5, 0]), 1)
+    array([0, 7, 0, 0, 0, 1, 0, 0])
+    """
+    return _grey("white_tophat", input, radius, output, shape, how)
+
+
+@array_operation
+def black_tophat(
+    input: SourceLike,  # noqa: A002 - the reference's name
+    radius: Radius,
+    output: SourceLike | None = None,
+    *,
+    shape: Shape = "box",
+    **how: Unpack[How],
+) -> SourceLike:
+    """Show dark parts in which the neighbourhood has no room: the `closing` less the image.
+
+    Arguments, returned value and errors as for `white_tophat`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import bioimage_rs as bp
+    >>> bp.filters.black_tophat(np.array([9, 9, 2, 9, 0, 0, 0, 9]), 1)
+    array([0, 0, 7, 0, 0, 0, 0, 0])
+    """
+    return _grey("black_tophat", input, radius, output, shape, how)
+
+
+@array_operation
+def median(
+    input: SourceLike,  # noqa: A002 - the reference's name
+    radius: Radius,
+    output: SourceLike | None = None,
+    **how: Unpack[How],
+) -> SourceLike:
+    """Take the middle value of each voxel's neighbourhood, a box: noise goes, edges stay.
+
+    The image is mirrored at its ends with the end voxels repeated, as by
+    `scipy.ndimage.median_filter`, which gives the same. NaN spreads to all whose neighbourhood has
+    it. The result does not depend on the blocks. Halo: the radius. Memory: a worker holds its block
+    with the halo twice, of floats five times. Other arguments, returned value and errors as for
+    `erosion`.
+
+    Parameters
+    ----------
+    input
+        The image, of any data type.
+    radius
+        How far the neighbourhood reaches from its voxel: one number, or one for each axis; 0 leaves
+        an axis alone.
+    output
+        The array to write; by default a new numpy array of the image's type.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import bioimage_rs as bp
+    >>> bp.filters.median(np.array([3, 3, 90, 3, 3, 8, 8, 0, 8]), 1)
+    array([3, 3, 3, 3, 3, 8, 8, 8, 8])
+    """
+    parameters = {"radius": _radius(radius, "median")}
+    operation = Operation("median", parameters, "bp.filters.median", in_place="filtering")
+    return operation.run({"input": input}, output, how)

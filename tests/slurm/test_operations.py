@@ -9,19 +9,27 @@ from slurm.testbed import Cluster
 
 # What each verb is given besides its input and output.
 OPERATIONS = {
+    "black-tophat": ["--radius", "2"],
+    "closing": ["--radius", "1,2,1"],
     "copy": ["--dtype", "u16"],
+    "difference-of-gaussians": ["--sigma-low", "1", "--sigma-high", "2"],
+    "dilation": ["--radius", "2", "--shape", "ball"],
     "distance": ["--halo", "6"],
     "downsample": ["-f", "2", "--order", "1", "--anti-aliasing"],
+    "erosion": ["--radius", "1", "--shape", "cross"],
     "gaussian": ["--sigma", "1.5"],
     "gradient": ["--sigma", "1"],
     "hessian": ["--sigma", "1", "--return-channel", "0"],
     "isin": ["--values", "1,3"],
     "label": ["--connectivity", "3", "--multi-label"],
     "laplace": ["--sigma", "1,1,2"],
+    "median": ["--radius", "1"],
+    "opening": ["--radius", "1"],
     "relabel-consecutive": ["--start-label", "1"],
     "size-filter": ["--min-size", "20"],
     "structure": ["--sigma", "1", "--outer-scale", "1.5", "--return-channel", "1"],
     "threshold": ["--threshold", "1"],
+    "white-tophat": ["--radius", "3"],
 }
 MEASUREMENTS: dict[str, list[str]] = {
     "compare": ["in.zarr"],

@@ -31,8 +31,9 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn filter(&self, ndim: usize) -> Result<Filter> {
-        let sigma = self.sigma.for_axes("sigma", ndim)?;
-        let outer = self.outer_scale.map(|scale| scale.for_axes("outer_scale", ndim));
+        let [inner_name, outer_name] = self.kind.scale_names();
+        let sigma = self.sigma.for_axes(inner_name, ndim)?;
+        let outer = self.outer_scale.map(|scale| scale.for_axes(outer_name, ndim));
         Filter::new(self.kind, &sigma, &outer.transpose()?.unwrap_or_default(), self.channel)
     }
 
@@ -97,6 +98,31 @@ fn check_finite(kind: FilterKind, values: &Array, block: &Block) -> Result<()> {
     })
 }
 
+macro_rules! by_filter {
+    ($name:ident = $verb:literal, $python:literal) => {
+        impl BlockOperation for $name {
+            const NAME: &'static str = $verb;
+            const PYTHON: Option<&'static str> = Some($python);
+
+            fn halo(&self, ndim: usize) -> Vec<u64> {
+                self.asked().halo(ndim)
+            }
+
+            fn output(&self, inputs: &[ArrayShape]) -> Result<ArrayShape> {
+                self.asked().output(Self::NAME, inputs)
+            }
+
+            fn block_bytes(&self, outer_voxels: u64, inputs: &[ArrayShape]) -> u64 {
+                self.asked().block_bytes(outer_voxels, inputs)
+            }
+
+            fn compute(&self, blocks: Vec<Array>, block: &Block) -> Result<Array> {
+                self.asked().compute(blocks, block)
+            }
+        }
+    };
+}
+
 macro_rules! filters {
     ($($(#[$doc:meta])* $name:ident = $verb:literal, $python:literal, $kind:ident {
         $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
@@ -123,26 +149,7 @@ macro_rules! filters {
             }
         }
 
-        impl BlockOperation for $name {
-            const NAME: &'static str = $verb;
-            const PYTHON: Option<&'static str> = Some($python);
-
-            fn halo(&self, ndim: usize) -> Vec<u64> {
-                self.asked().halo(ndim)
-            }
-
-            fn output(&self, inputs: &[ArrayShape]) -> Result<ArrayShape> {
-                self.asked().output(Self::NAME, inputs)
-            }
-
-            fn block_bytes(&self, outer_voxels: u64, inputs: &[ArrayShape]) -> u64 {
-                self.asked().block_bytes(outer_voxels, inputs)
-            }
-
-            fn compute(&self, blocks: Vec<Array>, block: &Block) -> Result<Array> {
-                self.asked().compute(blocks, block)
-            }
-        }
+        by_filter!($name = $verb, $python);
     )*};
 }
 
@@ -181,6 +188,30 @@ filters! {
     } outer |asked| Some(&asked.outer_scale), channel |asked| asked.return_channel;
 }
 
+/// Parameters of a difference of Gaussians.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
+pub struct DifferenceOfGaussians {
+    /// Standard deviation of the Gaussian that smooths what is kept, in voxels, such as 1 or 0.5,1,1
+    #[arg(long, value_name = "S[,S...]")]
+    pub sigma_low: PerAxis<f64>,
+    /// Standard deviation of the Gaussian that smooths what is taken away
+    #[arg(long, value_name = "S[,S...]")]
+    pub sigma_high: PerAxis<f64>,
+}
+
+impl DifferenceOfGaussians {
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            kind: FilterKind::DifferenceOfGaussians,
+            sigma: &self.sigma_low,
+            outer_scale: Some(&self.sigma_high),
+            channel: None,
+        }
+    }
+}
+
+by_filter!(DifferenceOfGaussians = "difference-of-gaussians", "bp.filters.difference_of_gaussians");
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +239,18 @@ mod tests {
             let gaussian = Gaussian { sigma: PerAxis::All(sigma) };
             assert!(gaussian.output(&input(DType::U8)).is_err(), "{sigma}");
         }
+    }
+
+    #[test]
+    fn a_difference_reaches_as_far_as_its_wider_gaussian() {
+        let scales = |low: f64, high: f64| DifferenceOfGaussians {
+            sigma_low: PerAxis::All(low),
+            sigma_high: PerAxis::Each(vec![high, 1.0]),
+        };
+        assert_eq!(scales(2.0, 3.0).halo(2), [9, 6]);
+        let input = ArrayShape { shape: vec![5, 7], dtype: DType::U8 };
+        let error = scales(1.0, 0.0).output(&[input]).unwrap_err();
+        assert!(error.message.contains("sigma_high values must be"), "{}", error.message);
     }
 
     #[test]

@@ -37,6 +37,22 @@ macro_rules! operations {
             Hessian($crate::op::blockwise::Blockwise<$crate::op::filters::Hessian>),
             /// Show edges, corners and texture: eigenvalues of the structure tensor
             Structure($crate::op::blockwise::Blockwise<$crate::op::filters::Structure>),
+            /// Show what is of one size: a smoothed image less a smoother one
+            DifferenceOfGaussians($crate::op::blockwise::Blockwise<$crate::op::filters::DifferenceOfGaussians>),
+            /// Take the middle value of each voxel's neighbourhood: noise goes, edges stay
+            Median($crate::op::blockwise::Blockwise<$crate::op::median::Median>),
+            /// Take the least value of each voxel's neighbourhood: what is bright shrinks
+            Erosion($crate::op::blockwise::Blockwise<$crate::op::grey::Erosion>),
+            /// Take the greatest value of each voxel's neighbourhood: what is bright grows
+            Dilation($crate::op::blockwise::Blockwise<$crate::op::grey::Dilation>),
+            /// Erode and dilate: bright parts that are smaller than the neighbourhood go
+            Opening($crate::op::blockwise::Blockwise<$crate::op::grey::Opening>),
+            /// Dilate and erode: dark parts that are smaller than the neighbourhood go
+            Closing($crate::op::blockwise::Blockwise<$crate::op::grey::Closing>),
+            /// Show bright parts that are smaller than the neighbourhood: the image less its opening
+            WhiteTophat($crate::op::blockwise::Blockwise<$crate::op::grey::WhiteTophat>),
+            /// Show dark parts that are smaller than the neighbourhood: the closing less the image
+            BlackTophat($crate::op::blockwise::Blockwise<$crate::op::grey::BlackTophat>),
             /// Compare each voxel with a number: a mask
             Threshold($crate::op::blockwise::Blockwise<$crate::op::threshold::Threshold>),
             /// Tell which voxels have one of some values: a mask

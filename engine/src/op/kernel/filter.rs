@@ -66,6 +66,14 @@ impl FilterKind {
         matches!(self, FilterKind::DifferenceOfGaussians | FilterKind::StructureTensorEigenvalues)
     }
 
+    /// What its scale and its outer scale are called.
+    pub fn scale_names(self) -> [&'static str; 2] {
+        match self {
+            FilterKind::DifferenceOfGaussians => ["sigma_low", "sigma_high"],
+            _ => ["sigma", "outer_scale"],
+        }
+    }
+
     /// Whether it gives one value for each axis and voxel.
     pub fn has_channels(self) -> bool {
         matches!(
@@ -112,13 +120,14 @@ impl Filter {
             return Err(Error::argument(format!("{kind} takes {least} to 3 axes, not {ndim}"))
                 .fix("Filter a region that has fewer or more axes."));
         }
+        let [inner_name, outer_name] = kind.scale_names();
         if kind.has_outer_scale() && outer_scale.is_empty() {
-            return Err(Error::argument(format!("{kind} requires 'outer_scale'."))
+            return Err(Error::argument(format!("{kind} requires '{outer_name}'."))
                 .fix("Give the sigma of the second Gaussian."));
         }
         let expected = if kind.has_outer_scale() { ndim } else { 0 };
         for (name, scale, expected) in
-            [("sigma", sigma, ndim), ("outer_scale", outer_scale, expected)]
+            [(inner_name, sigma, ndim), (outer_name, outer_scale, expected)]
         {
             if scale.len() != expected {
                 return Err(Error::argument(format!(
