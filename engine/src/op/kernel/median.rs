@@ -190,9 +190,9 @@ impl<K: Key> Method<K> {
     fn new(voxels: usize) -> Self {
         // Found by measuring.
         let together = match size_of::<K>() {
-            1 => 150,
-            2 => 100,
-            4 => 150,
+            1 => 240,
+            2 => 200,
+            4 => 200,
             _ => 50,
         };
         if voxels <= together {
@@ -261,11 +261,8 @@ fn middle_of_many<K: Key>(rows: &Rows<K>, kept: &mut [[K; LANES]], to: &mut [K])
 
 /// How often each value occurs in a window, and its middle value.
 struct Counts {
-    fine: Vec<u32>,
-    /// The same for values that have their upper half of bits in common.
-    coarse: Vec<u32>,
-    /// Bits of the lower half.
-    bits: u32,
+    /// Counts of values, of 16 values each, and so on.
+    levels: Vec<Vec<u32>>,
     /// Items before the middle one.
     half: u32,
     middle: usize,
@@ -273,47 +270,55 @@ struct Counts {
     below: u32,
 }
 
+/// Bits that two levels of counts differ in.
+const LEVEL: usize = 4;
+
 impl Counts {
     fn new<K: Key>(half: usize) -> Counts {
-        let bits = 4 * size_of::<K>() as u32;
-        let (fine, coarse) = (vec![0; 1 << (2 * bits)], vec![0; 1 << bits]);
-        Counts { fine, coarse, bits, half: half as u32, middle: 0, below: 0 }
+        let bits = 8 * size_of::<K>();
+        let levels = (0..=size_of::<K>()).map(|level| vec![0; 1 << (bits - LEVEL * level)]);
+        Counts { levels: levels.collect(), half: half as u32, middle: 0, below: 0 }
     }
 
     fn add(&mut self, key: usize) {
-        self.fine[key] += 1;
-        self.coarse[key >> self.bits] += 1;
+        for (level, counts) in self.levels.iter_mut().enumerate() {
+            counts[key >> (LEVEL * level)] += 1;
+        }
         self.below += u32::from(key < self.middle);
     }
 
     fn remove(&mut self, key: usize) {
-        self.fine[key] -= 1;
-        self.coarse[key >> self.bits] -= 1;
+        for (level, counts) in self.levels.iter_mut().enumerate() {
+            counts[key >> (LEVEL * level)] -= 1;
+        }
         self.below -= u32::from(key < self.middle);
     }
 
-    /// Moves to the middle value, over many values at a time where there are none.
-    fn settle(&mut self) -> usize {
-        let is_first = |value: usize| value.trailing_zeros() >= self.bits;
-        while self.below > self.half {
-            let several = self.coarse[(self.middle - 1) >> self.bits];
-            if is_first(self.middle) && self.below - several > self.half {
-                self.middle -= 1 << self.bits;
-                self.below -= several;
-            } else {
-                self.middle -= 1;
-                self.below -= self.fine[self.middle];
+    /// How many values from the middle one on, or that come before it, can be passed at once, and how
+    /// often they occur; one value in any case.
+    fn step(&self, value: usize, fits: impl Fn(u32) -> bool) -> (usize, u32) {
+        for (level, counts) in self.levels.iter().enumerate().skip(1).rev() {
+            let bits = LEVEL * level;
+            if self.middle.trailing_zeros() as usize >= bits && fits(counts[value >> bits]) {
+                return (1 << bits, counts[value >> bits]);
             }
         }
-        while self.below + self.fine[self.middle] <= self.half {
-            let several = self.coarse[self.middle >> self.bits];
-            if is_first(self.middle) && self.below + several <= self.half {
-                self.middle += 1 << self.bits;
-                self.below += several;
-            } else {
-                self.below += self.fine[self.middle];
-                self.middle += 1;
-            }
+        (1, self.levels[0][value])
+    }
+
+    /// Moves to the middle value.
+    fn settle(&mut self) -> usize {
+        while self.below > self.half {
+            let fits = |count| self.below - count > self.half;
+            let (values, count) = self.step(self.middle - 1, fits);
+            self.middle -= values;
+            self.below -= count;
+        }
+        while self.below + self.levels[0][self.middle] <= self.half {
+            let fits = |count| self.below + count <= self.half;
+            let (values, count) = self.step(self.middle, fits);
+            self.middle += values;
+            self.below += count;
         }
         self.middle
     }
