@@ -316,7 +316,7 @@ fn every_operation_is_a_verb_by_the_same_template() {
         ("hessian in.zarr out.zarr --sigma 1 --return-channel 3", "no channel 3"),
         ("structure in.zarr out.zarr --sigma 1", "--outer-scale"),
         ("opening in.zarr out.zarr --radius 1,1", "radius has 2 values, the array has 3 axes"),
-        ("opening in.zarr out.zarr --radius -1", "--radius"),
+        ("opening in.zarr out.zarr --radius=-1", "'-1' is not understood"),
         ("opening in.zarr out.zarr --radius 1 --shape disk", "--shape"),
         ("median in.zarr out.zarr --radius 200", "more than 16777216 voxels"),
         ("threshold in.zarr out.zarr --threshold much", "'much' is not a number"),
