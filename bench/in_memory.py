@@ -19,7 +19,7 @@ from operations import BRIGHT
 
 THREADS = 2
 # Voxels of the expression, and of one of its blocks.
-OPERANDS, BLOCK = 10_000_000, 1_000_000
+OPERANDS, BLOCK = 10_000_000, 1 << 17
 
 Work = Callable[[Any], Callable[[], Any]]
 

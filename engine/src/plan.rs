@@ -422,12 +422,14 @@ fn project_memory(
 /// Memory of a block that lies in one piece: it stays in a core's cache from one step to the next.
 const SLAB_BYTES: u64 = 1 << 20;
 
-/// As many whole rows, planes and so on as have at most so many voxels.
+/// As many whole rows, planes and so on as have about so many voxels.
 pub fn slab(shape: &[u64], voxels: u64) -> Vec<u64> {
     let mut block = vec![1; shape.len()];
     let mut left = voxels.max(1);
     for axis in (0..shape.len()).rev() {
-        block[axis] = left.min(shape[axis].max(1));
+        let extent = shape[axis].max(1);
+        // What is made of whole planes reads whole planes.
+        block[axis] = if extent <= 4 * left { extent } else { left };
         left /= block[axis];
         if left <= 1 {
             break;
@@ -617,8 +619,9 @@ pub(crate) mod tests {
         let auto = |shape: &[u64], halo| auto_block_shape(shape, 2, None, None, halo);
         assert_eq!(auto(&[10], false), [10]);
         assert_eq!(auto(&[9, 256, 1024], false), [2, 256, 1024]);
-        assert_eq!(auto(&[9, 2000, 1024], false), [1, 512, 1024]);
-        assert_eq!(auto(&[3, 1 << 20], false), [1, 1 << 19]);
+        assert_eq!(auto(&[9, 2000, 1024], false), [1, 2000, 1024]);
+        assert_eq!(auto(&[9, 3000, 1024], false), [1, 512, 1024]);
+        assert_eq!(auto(&[3, 1 << 22], false), [1, 1 << 19]);
         assert_eq!(auto(&[0, 5], false), [1, 5]);
         assert_eq!(auto(&[1024; 3], true), [256, 256, 128]);
     }
