@@ -520,6 +520,13 @@ fn every_measurement_is_a_verb_that_tells_a_table() {
     assert!(header.starts_with("label,size,com_z,com_y,com_x,bb_min_z"), "{header}");
     assert_eq!(written.lines().count(), sorted.len());
 
+    let found = table("local-maxima in.zarr --min-distance 2 --threshold-rel 0.5");
+    let heights = found["value"].as_array().unwrap();
+    assert!(heights.len() > 1, "{found}");
+    assert!(heights.windows(2).all(|two| two[0].as_u64() >= two[1].as_u64()));
+    let at = ["z", "y", "x"].map(|axis| found[axis][0].as_u64().unwrap() as usize);
+    assert_eq!(heights[0], values[(at[0] * 12 + at[1]) * 12 + at[2]]);
+
     let scores = table("compare in.zarr in.zarr");
     assert_eq!((&scores["vi_split"][0], &scores["f1"][0]), (&0.0.into(), &1.0.into()));
     let pairs = table("compare in.zarr in.zarr --report pairs --ignore-seg 0,40503");

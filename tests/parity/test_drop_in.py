@@ -13,7 +13,6 @@ import pytest
 # Operations and what belongs to them are added with their own tests.
 LATER = {
     "compute_edge_costs",
-    "find_local_maxima",
     "map_points_to_objects",
     "multicut_decomposition",
     "multicut_gaec",

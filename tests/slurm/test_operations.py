@@ -34,6 +34,7 @@ OPERATIONS = {
 MEASUREMENTS: dict[str, list[str]] = {
     "compare": ["in.zarr"],
     "histogram": ["--bins", "5"],
+    "local-maxima": ["--min-distance", "2"],
     "morphology": [],
     "statistics": [],
     "unique": [],

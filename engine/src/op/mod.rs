@@ -16,6 +16,7 @@ pub mod isin;
 pub mod kernel;
 pub mod label;
 pub mod median;
+pub mod local_maxima;
 pub mod morphology;
 mod numbers;
 pub mod parameters;

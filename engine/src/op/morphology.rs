@@ -5,7 +5,7 @@
 
 use super::kernel::measure::objects::Partial;
 use super::reduce::Reduction;
-use super::table::Table;
+use super::table::{Table, axis_names, of_axis};
 use super::{ArrayShape, BlockIo};
 use crate::array::Array;
 use crate::dtype::DType;
@@ -66,28 +66,15 @@ impl Reduction for Morphology {
             .with("label", found.labels)
             .with("size", Array::from_values(&shape, &found.sizes)?);
         for (axis, name) in axes.iter().enumerate() {
-            let centres = column(&found.centres, axis, ndim);
+            let centres = of_axis(&found.centres, axis, ndim);
             table = table.with(&format!("com_{name}"), Array::from_values(&shape, &centres)?);
         }
         for (prefix, corners) in [("bb_min", &found.begins), ("bb_max", &found.ends)] {
             for (axis, name) in axes.iter().enumerate() {
-                let values = Array::from_values(&shape, &column(corners, axis, ndim))?;
+                let values = Array::from_values(&shape, &of_axis(corners, axis, ndim))?;
                 table = table.with(&format!("{prefix}_{name}"), values);
             }
         }
         Ok(table)
-    }
-}
-
-/// The values of an axis out of rows with one for each.
-fn column<T: Copy>(rows: &[T], axis: usize, ndim: usize) -> Vec<T> {
-    rows.iter().skip(axis).step_by(ndim).copied().collect()
-}
-
-/// How axes are called in columns.
-fn axis_names(ndim: usize) -> Vec<String> {
-    match ndim {
-        2 | 3 => ["z", "y", "x"][3 - ndim..].iter().map(|name| (*name).to_owned()).collect(),
-        _ => (0..ndim).map(|axis| format!("axis{axis}")).collect(),
     }
 }

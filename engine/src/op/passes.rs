@@ -6,6 +6,7 @@ use super::table::Table;
 use super::{ArrayShape, BlockIo, Operation, Product, Writes};
 use crate::array::Array;
 use crate::error::{Error, Kind, Result};
+use crate::grid::{Block, Region};
 use crate::run::partials::Partials;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -59,7 +60,20 @@ pub trait Successive:
     /// Bytes that the measuring of so many voxels takes besides the blocks themselves.
     fn block_bytes(&self, voxels: u64) -> u64;
 
-    /// Measures one block; without a state in the first pass.
+    /// How far beyond a block a pass looks, for each axis.
+    fn halo(&self, pass: usize, ndim: usize) -> Vec<u64> {
+        let _ = pass;
+        vec![0; ndim]
+    }
+
+    /// What is read for a block; none where nothing of it matters.
+    fn region(&self, state: Option<&Self::State>, block: &Block) -> Option<Region> {
+        let _ = state;
+        Some(block.outer.clone())
+    }
+
+    /// Measures one block; without a state in the first pass, and without voxels where nothing was to
+    /// be read.
     ///
     /// # Errors
     /// `corrupt-data` and the like.
@@ -124,6 +138,10 @@ impl<S: Successive> Operation for Passes<S> {
         S::NAME
     }
 
+    fn halo(&self, ndim: usize) -> Vec<u64> {
+        self.measure.halo(0, ndim)
+    }
+
     fn outputs(&self, inputs: &[ArrayShape]) -> Result<Vec<ArrayShape>> {
         self.first().outputs(inputs)
     }
@@ -176,6 +194,10 @@ impl<S: Successive> Operation for Pass<S> {
         S::NAME
     }
 
+    fn halo(&self, ndim: usize) -> Vec<u64> {
+        self.measure.halo(self.pass, ndim)
+    }
+
     fn outputs(&self, inputs: &[ArrayShape]) -> Result<Vec<ArrayShape>> {
         check_number(S::NAME, S::INPUTS, inputs)?;
         self.measure.check(inputs).map(|()| Vec::new())
@@ -188,7 +210,8 @@ impl<S: Successive> Operation for Pass<S> {
 
     fn run(&self, io: &BlockIo) -> Result<Product> {
         let state = self.state()?;
-        of_block(io, |blocks| self.measure.of_block(state, io, blocks))
+        let region = self.measure.region(state, io.block);
+        of_block(io, region.as_ref(), |blocks| self.measure.of_block(state, io, blocks))
     }
 
     fn gives_partials(&self) -> bool {

@@ -7,6 +7,7 @@ use super::table::Table;
 use super::{ArrayShape, BlockIo, Operation, Product, Traffic, Writes};
 use crate::array::Array;
 use crate::error::{Error, Kind, Result};
+use crate::grid::Region;
 use crate::run::partials::Partials;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -93,7 +94,7 @@ impl<R: Reduction> Operation for Reduce<R> {
     }
 
     fn run(&self, io: &BlockIo) -> Result<Product> {
-        of_block(io, |blocks| self.measure.of_block(io, blocks))
+        of_block(io, Some(&io.block.inner), |blocks| self.measure.of_block(io, blocks))
     }
 
     fn gives_partials(&self) -> bool {
@@ -125,15 +126,18 @@ pub(super) fn check_number(name: &str, expected: &[Input], inputs: &[ArrayShape]
 /// Tables of counts are mostly zeros, which the fastest compression makes small.
 const COMPRESSION: i32 = 1;
 
-/// Reads the blocks of all inputs and measures them.
+/// Reads a region of all inputs, if any, and measures it.
 pub(super) fn of_block<P: Serialize>(
     io: &BlockIo,
+    region: Option<&Region>,
     measure: impl FnOnce(&[Array]) -> Result<P>,
 ) -> Result<Product> {
     let mut blocks = Vec::with_capacity(io.inputs.len());
-    for input in io.inputs {
-        io.cancel.check()?;
-        blocks.push(input.read(&io.block.inner)?);
+    if let Some(region) = region {
+        for input in io.inputs {
+            io.cancel.check()?;
+            blocks.push(input.read(region)?);
+        }
     }
     io.cancel.check()?;
     let failed = |error: &dyn Display| Error::internal(format!("a partial result: {error}"));

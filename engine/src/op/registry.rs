@@ -81,6 +81,8 @@ macro_rules! measurements {
             Unique($crate::op::reduce::Reduce<$crate::op::unique::Unique>),
             /// Count the voxels of an array in bins of equal width
             Histogram($crate::op::passes::Passes<$crate::op::histogram::Histogram>),
+            /// Find voxels that none near them exceeds: peaks, centres of spots
+            LocalMaxima($crate::op::passes::Passes<$crate::op::local_maxima::LocalMaxima>),
             /// Measure size, centre of mass and bounding box of each label
             Morphology($crate::op::reduce::Reduce<$crate::op::morphology::Morphology>),
             /// Tell how well a segmentation agrees with a reference

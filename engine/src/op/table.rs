@@ -131,6 +131,19 @@ impl Table {
 /// Headers are short; what claims more is no table.
 const MAX_HEADER: usize = 1 << 20;
 
+/// The values of an axis out of rows with one for each.
+pub(super) fn of_axis<T: Copy>(rows: &[T], axis: usize, ndim: usize) -> Vec<T> {
+    rows.iter().skip(axis).step_by(ndim).copied().collect()
+}
+
+/// How axes are called in columns.
+pub(super) fn axis_names(ndim: usize) -> Vec<String> {
+    match ndim {
+        2 | 3 => ["z", "y", "x"][3 - ndim..].iter().map(|name| (*name).to_owned()).collect(),
+        _ => (0..ndim).map(|axis| format!("axis{axis}")).collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

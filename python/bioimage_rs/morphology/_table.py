@@ -95,9 +95,7 @@ def object_table(labels: SourceLike, how: How) -> Table:
     if source.dtype.kind not in "iu":
         raise ValueError(f"morphology expects an integer label image, got dtype {source.dtype}.")
     found = measure("morphology", {}, {"input": labels}, how, function="bp.morphology.morphology")
-    axes = {2: ["y", "x"], 3: ["z", "y", "x"]}.get(
-        source.ndim, [f"axis{axis}" for axis in range(source.ndim)]
-    )
+    axes = axis_names(source.ndim)
     table = {"label": found.get("label", np.zeros(0, "uint64"))}
     table["size"] = found.get("size", np.zeros(0)).astype("int64")
     for prefix, dtype in (("com", "float64"), ("bb_min", "int64"), ("bb_max", "int64")):
@@ -105,3 +103,8 @@ def object_table(labels: SourceLike, how: How) -> Table:
             name = f"{prefix}_{axis}"
             table[name] = found.get(name, np.zeros(0)).astype(dtype)
     return table
+
+
+def axis_names(ndim: int) -> list[str]:
+    """Return how axes are called in columns."""
+    return {2: ["y", "x"], 3: ["z", "y", "x"]}.get(ndim, [f"axis{axis}" for axis in range(ndim)])

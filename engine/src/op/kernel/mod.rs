@@ -10,7 +10,6 @@ pub mod gaussian;
 pub mod grey;
 pub mod interpolate;
 pub mod mapping;
-pub mod maxima;
 pub mod measure;
 pub mod median;
 pub mod merge;

@@ -8,6 +8,7 @@
 pub mod evaluation;
 pub mod histogram;
 mod keys;
+pub mod maxima;
 pub mod objects;
 pub mod overlaps;
 pub mod percentiles;
