@@ -527,6 +527,14 @@ fn every_measurement_is_a_verb_that_tells_a_table() {
     let at = ["z", "y", "x"].map(|axis| found[axis][0].as_u64().unwrap() as usize);
     assert_eq!(heights[0], values[(at[0] * 12 + at[1]) * 12 + at[2]]);
 
+    let found =
+        table("regionprops in.zarr --resolution 2,1,1 --compute-surface --block-shape 4,4,4");
+    assert_eq!(found["label"], serde_json::json!(sorted[1..]));
+    assert_eq!((&found["area"][0], &found["extent"][0]), (&2.0.into(), &1.0.into()));
+    let single = found["surface_area"][0].as_f64().unwrap();
+    // Eight triangles between points in half a voxel's distance.
+    assert!((single - 8.0 * 0.125 * 9f64.sqrt()).abs() < 1e-9, "{single}");
+
     let scores = table("compare in.zarr in.zarr");
     assert_eq!((&scores["vi_split"][0], &scores["f1"][0]), (&0.0.into(), &1.0.into()));
     let pairs = table("compare in.zarr in.zarr --report pairs --ignore-seg 0,40503");
@@ -542,6 +550,9 @@ fn every_measurement_is_a_verb_that_tells_a_table() {
         ("compare in.zarr small.zarr", "4,4,4"),
         ("compare in.zarr mask.zarr", "expects integer label images"),
         ("morphology mask.zarr", "expects an integer label image"),
+        ("regionprops mask.zarr", "expects an integer label image"),
+        ("regionprops in.zarr --resolution 1,2", "resolution has 2 values"),
+        ("regionprops in.zarr --resolution 0", "resolution must be positive"),
         ("histogram in.zarr --bins 0", "bins must be in"),
         ("histogram in.zarr --range 3", "range has 1 values"),
         ("histogram in.zarr --range 3,1", "3 to 1"),

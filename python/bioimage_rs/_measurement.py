@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,14 @@ from bioimage_rs.sources._array import engine_array
 from bioimage_rs.util import check_direct, check_rerun_args, derive_block_shape, get_blocking
 
 Table = dict[str, np.ndarray]
+
+
+class Named(str):
+    """An argument that code calls by a name, since its value says too much."""
+
+    def __repr__(self) -> str:
+        """Return the name."""
+        return str(self)
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,8 @@ def measure(
     *,
     function: str,
     arguments: Mapping[str, Any] | None = None,
+    in_any_blocks: bool = False,
+    shown: bool = True,
 ) -> Table:
     """Measure at once where nothing asks for blocks, else block by block.
 
@@ -58,6 +69,10 @@ def measure(
         The function that asks, as users write it.
     arguments
         Its arguments besides the inputs; by default the parameters.
+    in_any_blocks
+        Blocks are chosen, also of an array that has no chunks.
+    shown
+        Whether the run is shown while it goes.
 
     Returns
     -------
@@ -65,7 +80,7 @@ def measure(
     """
     runner = get_runner(how.job_type, how.job_config)
     check_rerun_args(runner.job_type, how.resume_from, how.block_ids)
-    direct = check_direct(
+    direct = not in_any_blocks and check_direct(
         runner.job_type, how.num_workers, how.block_shape, how.mask, how.block_ids
     )
     sources = [as_source(array) for array in inputs.values()]
@@ -76,7 +91,7 @@ def measure(
     mask = None if how.mask is None else as_source(how.mask)
     block_shape, block_ids = how.block_shape, how.block_ids
     bad_ids: list[int] = []
-    if not direct:
+    if not direct and not in_any_blocks:
         block_shape = derive_block_shape(sources[0], block_shape)
         _checks.same_shape(sources[0], [*sources[1:], *([] if mask is None else [mask])], [])
         total = get_blocking(sources[0].shape, block_shape).number_of_blocks
@@ -108,7 +123,7 @@ def measure(
     if direct:
         run_directly(run)
     else:
-        with stopped_by_interrupt(run), showing(run):
+        with stopped_by_interrupt(run), showing(run) if shown else nullcontext():
             finish(run)
     if bad_ids:
         message = f"{len(bad_ids)} block(s) failed in '{name}': {bad_ids[:10]}. "

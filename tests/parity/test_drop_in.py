@@ -13,11 +13,9 @@ import pytest
 # Operations and what belongs to them are added with their own tests.
 LATER = {
     "compute_edge_costs",
-    "map_points_to_objects",
     "multicut_decomposition",
     "multicut_gaec",
     "multicut_kernighan_lin",
-    "regionprops",
     "stitch_segmentation",
     "stitch_tiled_segmentation",
     "transform_probabilities_to_costs",

@@ -65,7 +65,8 @@ def test_maxima_are_those_of_the_reference() -> None:
     call: dict[str, Any] = {"min_distance": 2, "threshold_abs": 45}
     assert np.array_equal(find(image, **call), theirs(image, **call))
     call |= blocks(image.shape)
-    for given in ({}, {"block_ids": [1, 4]}):
+    subsets: list[dict[str, Any]] = [{}, {"block_ids": [1, 4]}]
+    for given in subsets:
         found, expected = find(image, **call, **given), theirs(image, **call, **given)
         assert len(found)
         assert sorted(found.tolist()) == sorted(expected.tolist())

@@ -36,6 +36,7 @@ MEASUREMENTS: dict[str, list[str]] = {
     "histogram": ["--bins", "5"],
     "local-maxima": ["--min-distance", "2"],
     "morphology": [],
+    "regionprops": ["--resolution", "2,1,1", "--compute-surface"],
     "statistics": [],
     "unique": [],
 }

@@ -151,7 +151,7 @@ impl<S: Successive> Operation for Passes<S> {
     }
 
     fn run(&self, io: &BlockIo) -> Result<Product> {
-        self.first().run(io)
+        work(&self.measure, None, io)
     }
 
     fn gives_partials(&self) -> bool {
@@ -209,9 +209,7 @@ impl<S: Successive> Operation for Pass<S> {
     }
 
     fn run(&self, io: &BlockIo) -> Result<Product> {
-        let state = self.state()?;
-        let region = self.measure.region(state, io.block);
-        of_block(io, region.as_ref(), |blocks| self.measure.of_block(state, io, blocks))
+        work(&self.measure, self.state()?, io)
     }
 
     fn gives_partials(&self) -> bool {
@@ -246,6 +244,11 @@ impl<S: Successive> Operation for Pass<S> {
     fn writes(&self) -> Writes {
         Writes::Nothing
     }
+}
+
+fn work<S: Successive>(measure: &S, state: Option<&S::State>, io: &BlockIo) -> Result<Product> {
+    let region = measure.region(state, io.block);
+    of_block(io, region.as_ref(), |blocks| measure.of_block(state, io, blocks))
 }
 
 fn read_state<T: DeserializeOwned>(path: &Path) -> Result<T> {

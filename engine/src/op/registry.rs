@@ -4,6 +4,7 @@ use super::arithmetic::Arithmetic;
 use super::blockwise::{BlockOperation, Blockwise};
 use super::dice::Dice;
 use super::expr::Expr;
+use super::map_points::MapPoints;
 use super::parameters::Parameters;
 use super::passes::{Passes, Successive};
 use super::percentiles::Percentiles;
@@ -85,6 +86,8 @@ macro_rules! measurements {
             LocalMaxima($crate::op::passes::Passes<$crate::op::local_maxima::LocalMaxima>),
             /// Measure size, centre of mass and bounding box of each label
             Morphology($crate::op::reduce::Reduce<$crate::op::morphology::Morphology>),
+            /// Measure volume, extent, axes, centre and surface of each label
+            Regionprops($crate::op::passes::Passes<$crate::op::regionprops::RegionProps>),
             /// Tell how well a segmentation agrees with a reference
             Compare($crate::op::reduce::Reduce<$crate::op::compare::Compare>),
         }
@@ -124,6 +127,7 @@ fn without_verb(spec: &OperationSpec) -> Option<Result<Arc<dyn Operation>>> {
         Expr::NAME => Some(built::<Blockwise<Expr>>(spec)),
         Dice::NAME => Some(built::<Reduce<Dice>>(spec)),
         Percentiles::NAME => Some(built::<Passes<Percentiles>>(spec)),
+        MapPoints::NAME => Some(built::<Passes<MapPoints>>(spec)),
         _ => None,
     }
 }

@@ -14,7 +14,9 @@ pub mod overlaps;
 pub mod percentiles;
 mod rows;
 mod runs;
+pub mod shapes;
 pub mod statistics;
+pub mod surface;
 pub mod unique;
 
 use crate::array::Array;
