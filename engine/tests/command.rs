@@ -552,6 +552,7 @@ fn every_measurement_is_a_verb_that_tells_a_table() {
         ("morphology mask.zarr", "expects an integer label image"),
         ("regionprops mask.zarr", "expects an integer label image"),
         ("regionprops in.zarr --resolution 1,2", "resolution has 2 values"),
+        ("regionprops in.zarr --mask mask.zarr", "takes no mask"),
         ("regionprops in.zarr --resolution 0", "resolution must be positive"),
         ("histogram in.zarr --bins 0", "bins must be in"),
         ("histogram in.zarr --range 3", "range has 1 values"),

@@ -214,6 +214,11 @@ pub trait Operation: Send + Sync {
         Ok(())
     }
 
+    /// Whether voxels can be left out by a mask.
+    fn takes_mask(&self) -> bool {
+        true
+    }
+
     /// Whether it is given the mask on the block's outer region instead of the inner one.
     fn masks_halo(&self) -> bool {
         false

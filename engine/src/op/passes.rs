@@ -45,6 +45,9 @@ pub trait Successive:
     /// As [`Parameters::PYTHON`].
     const PYTHON: Option<&'static str> = None;
 
+    /// As [`Operation::takes_mask`].
+    const TAKES_MASK: bool = true;
+
     /// Checks what it is to measure.
     ///
     /// # Errors
@@ -168,6 +171,10 @@ impl<S: Successive> Operation for Passes<S> {
 
     fn stage(&self) -> &str {
         self.measure.stage(0)
+    }
+
+    fn takes_mask(&self) -> bool {
+        S::TAKES_MASK
     }
 
     fn writes(&self) -> Writes {

@@ -192,6 +192,7 @@ impl Successive for RegionProps {
     type State = State;
 
     const NAME: &'static str = "regionprops";
+    const TAKES_MASK: bool = false;
 
     fn check(&self, inputs: &[ArrayShape]) -> Result<()> {
         for input in inputs {
@@ -251,10 +252,6 @@ impl Successive for RegionProps {
     }
 
     fn of_block(&self, state: Option<&State>, io: &BlockIo, blocks: &[Array]) -> Result<Found> {
-        if io.mask.is_some() {
-            return Err(Error::argument("regionprops takes no mask")
-                .fix("Set the voxels that are not to count to 0 first."));
-        }
         match (self.task(state), blocks.first()) {
             (Task::FindObjects, Some(block)) => {
                 let start = &io.block.inner.start;

@@ -227,6 +227,11 @@ impl Setup {
         }
         if let Some(mask) = &self.mask {
             same_shape("the mask", mask.shape(), "the input", &shape)?;
+            if !self.operation.takes_mask() {
+                let name = self.operation.name();
+                return Err(Error::argument(format!("{name} takes no mask"))
+                    .fix("Set the voxels to 0 first that are not to count."));
+            }
         }
         let expected = self.operation.outputs(&inputs)?;
         for (index, (output, expected)) in outputs.iter().zip(&expected).enumerate() {

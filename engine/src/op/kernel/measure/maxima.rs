@@ -79,8 +79,9 @@ impl Partial {
         let shape = block.shape();
         dispatch!(block.dtype(), T => {
             let values = block.values::<T>()?;
+            let mut row = Row::default();
             for voxel in candidates(values, shape, min_distance, threshold) {
-                let Some((first, inner)) = place.of(voxel as u64, shape, &self.shape) else { continue };
+                let Some((first, inner)) = place.of(voxel as u64, shape, &self.shape, &mut row) else { continue };
                 if mask.is_some_and(|mask| !mask[inner as usize]) {
                     continue;
                 }
@@ -163,18 +164,38 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The number of a block's voxel in the image and in the inner region, if it lies there.
-    fn of(&self, voxel: u64, shape: &[u64], image: &[u64]) -> Option<(u64, u64)> {
-        let at = unravel(voxel, shape);
-        let inner: Option<Vec<u64>> = at
-            .iter()
-            .zip(&self.inner.start)
-            .zip(&self.inner.shape)
-            .map(|((at, start), extent)| at.checked_sub(*start).filter(|at| at < extent))
-            .collect();
-        let whole: Vec<u64> = at.iter().zip(self.start).map(|(at, start)| at + start).collect();
-        Some((ravel(&whole, image), ravel(&inner?, &self.inner.shape)))
+    /// The numbers of a block's voxel in the image and in the inner region, if it lies there; `row` is
+    /// kept from voxel to voxel.
+    fn of(&self, voxel: u64, shape: &[u64], image: &[u64], row: &mut Row) -> Option<(u64, u64)> {
+        let (&width, others) = shape.split_last()?;
+        if row.number != Some(voxel / width) {
+            *row = Row { number: Some(voxel / width), ..Row::default() };
+            let mut at = unravel(voxel / width, others);
+            at.push(0);
+            let whole: Vec<u64> = at.iter().zip(self.start).map(|(at, start)| at + start).collect();
+            row.first = ravel(&whole, image);
+            let inner: Option<Vec<u64>> = at[..others.len()]
+                .iter()
+                .zip(&self.inner.start)
+                .zip(&self.inner.shape)
+                .map(|((at, start), extent)| at.checked_sub(*start).filter(|at| at < extent))
+                .collect();
+            row.inner = inner.map(|inner| ravel(&inner, &self.inner.shape));
+        }
+        let (start, extent) = (self.inner.start.last()?, self.inner.shape.last()?);
+        let at = (voxel % width).checked_sub(*start).filter(|at| at < extent)?;
+        Some((row.first + voxel % width, row.inner? * extent + at))
     }
+}
+
+/// Where a row of a block lies.
+#[derive(Default)]
+struct Row {
+    number: Option<u64>,
+    /// The number of its first voxel in the image.
+    first: u64,
+    /// The number of the row in the inner region, if it lies there.
+    inner: Option<u64>,
 }
 
 /// The lowest and the highest value, leaving out what is not a number.
