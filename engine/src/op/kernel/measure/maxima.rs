@@ -8,6 +8,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::grid::{Region, ravel, unravel};
 use crate::op::kernel::Voxel;
+use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 
@@ -49,10 +50,10 @@ impl Partial {
         let extremes = dispatch!(block.dtype(), T => {
             let values = block.values::<T>()?;
             let found = match mask {
-                None => extremes(values.iter().copied()),
+                None => extremes(values),
                 Some(mask) => {
                     let counted = values.iter().zip(mask).filter(|(_, counts)| **counts);
-                    extremes(counted.map(|(value, _)| *value))
+                    extremes(&counted.map(|(value, _)| *value).collect::<Vec<T>>())
                 }
             };
             found.map(|[low, high]| (low.key(), high.key()))
@@ -76,12 +77,15 @@ impl Partial {
         min_distance: u64,
         threshold: Scalar,
     ) -> Result<Partial> {
-        let shape = block.shape();
+        let (shape, extremes) = (block.shape(), self.extremes);
         dispatch!(block.dtype(), T => {
             let values = block.values::<T>()?;
             let mut row = Row::default();
-            for voxel in candidates(values, shape, min_distance, threshold) {
-                let Some((first, inner)) = place.of(voxel as u64, shape, &self.shape, &mut row) else { continue };
+            let Some((low, _)) = extremes else { return Ok(self) };
+            let low = T::of_key(low);
+            for voxel in candidates(values, shape, min_distance, threshold, low) {
+                let found = place.of(voxel as u64, shape, &self.shape, &mut row);
+                let Some((first, inner)) = found else { continue };
                 if mask.is_some_and(|mask| !mask[inner as usize]) {
                     continue;
                 }
@@ -199,12 +203,33 @@ struct Row {
 }
 
 /// The lowest and the highest value, leaving out what is not a number.
-fn extremes<T: Voxel>(values: impl Iterator<Item = T>) -> Option<[T; 2]> {
-    let mut numbers = values.filter(|&value| is_number(value));
-    let first = numbers.next()?;
-    Some(numbers.fold([first, first], |[low, high], value| {
-        [if value < low { value } else { low }, if value > high { value } else { high }]
-    }))
+fn extremes<T: Voxel>(values: &[T]) -> Option<[T; 2]> {
+    let first = values.iter().position(|&value| is_number(value))?;
+    Some(extremes_from(values, values[first]))
+}
+
+/// Values that are looked at side by side.
+const LANES: usize = 16;
+
+#[multiversion(targets("x86_64+avx2"))]
+fn extremes_from<T: Voxel>(values: &[T], first: T) -> [T; 2] {
+    // Of two values of which one is not a number, neither is lower or higher.
+    let (mut low, mut high) = ([first; LANES], [first; LANES]);
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder().iter().copied();
+    for values in chunks {
+        for lane in 0..LANES {
+            let value = values[lane];
+            low[lane] = if value < low[lane] { value } else { low[lane] };
+            high[lane] = if value > high[lane] { value } else { high[lane] };
+        }
+    }
+    let lower = |a: T, b: T| if b < a { b } else { a };
+    let higher = |a: T, b: T| if b > a { b } else { a };
+    [
+        low.into_iter().chain(rest.clone()).fold(first, lower),
+        high.into_iter().chain(rest).fold(first, higher),
+    ]
 }
 
 fn is_number<T: PartialOrd>(value: T) -> bool {
@@ -231,14 +256,14 @@ fn threshold<T: Voxel>(
 
 /// The voxels of a C-order block that exceed a threshold and that none within `min_distance` along all
 /// axes exceeds, in C order; those within `min_distance` of the block's border are left out. With 0,
-/// these are all that exceed the threshold.
+/// these are all that exceed the threshold. None is lower than `low`.
 fn candidates<T: Voxel>(
     values: &[T],
     shape: &[u64],
     min_distance: u64,
     threshold: Scalar,
+    low: T,
 ) -> Vec<usize> {
-    let Some([low, _]) = extremes(values.iter().copied()) else { return Vec::new() };
     let exceeds = |value: T| match (value.widen(), threshold) {
         (Scalar::Integer(value), Scalar::Integer(threshold)) => value > threshold,
         (value, threshold) => value.as_f64() > threshold.as_f64(),
@@ -250,8 +275,9 @@ fn candidates<T: Voxel>(
     if shape.iter().any(is_outside) {
         return Vec::new();
     }
-    let numbers = values.iter().map(|&value| if is_number(value) { value } else { low });
-    let mut highest: Vec<T> = numbers.collect();
+    // What is not a number is not higher than the lowest, either.
+    let mut highest: Vec<T> =
+        values.iter().map(|&value| if value > low { value } else { low }).collect();
     for axis in 0..shape.len() {
         let inner = shape[axis + 1..].iter().product::<u64>() as usize;
         Window::new(shape[axis] as usize, min_distance as usize).widen(&mut highest, inner, low);
@@ -276,20 +302,18 @@ fn candidates<T: Voxel>(
 /// Columns that are worked on together.
 const TILE: usize = 64;
 
-/// The highest values within a distance along an axis, with three comparisons a voxel whatever the
-/// distance: windows are made of the end of a part and the beginning of the next, where parts are as
-/// long as windows.
+/// The highest values within a distance along an axis: those of windows twice as long are found from
+/// pairs of windows.
 struct Window<T> {
     extent: usize,
     distance: usize,
-    /// The highest from the beginning of a part on, and up to its end.
-    beginnings: Vec<T>,
-    ends: Vec<T>,
+    windows: Vec<T>,
+    longer: Vec<T>,
 }
 
 impl<T: Voxel> Window<T> {
     fn new(extent: usize, distance: usize) -> Window<T> {
-        Window { extent, distance, beginnings: Vec::new(), ends: Vec::new() }
+        Window { extent, distance, windows: Vec::new(), longer: Vec::new() }
     }
 
     fn widen(&mut self, values: &mut [T], inner: usize, low: T) {
@@ -302,39 +326,34 @@ impl<T: Voxel> Window<T> {
 
     fn tile(&mut self, slab: &mut [T], inner: usize, columns: std::ops::Range<usize>, low: T) {
         let width = columns.len();
-        let part = (2 * self.distance + 1) * width;
-        let margin = self.distance * width;
-        self.beginnings.clear();
-        self.beginnings.resize(margin, low);
+        let (margin, whole) = (self.distance * width, 2 * self.distance + 1);
+        self.windows.clear();
+        self.windows.resize(margin, low);
         for row in slab.chunks_exact(inner) {
-            self.beginnings.extend_from_slice(&row[columns.clone()]);
+            self.windows.extend_from_slice(&row[columns.clone()]);
         }
-        self.beginnings.resize(self.beginnings.len() + margin, low);
-        self.ends.clear();
-        self.ends.extend_from_slice(&self.beginnings);
-        for part in self.beginnings.chunks_mut(part) {
-            for at in width..part.len() {
-                part[at] = higher(part[at], part[at - width]);
-            }
+        self.windows.resize(self.windows.len() + margin, low);
+        let mut len = 1;
+        while 2 * len <= whole {
+            self.longer.resize(self.windows.len() - len * width, low);
+            higher_of(&self.windows, &self.windows[len * width..], &mut self.longer);
+            std::mem::swap(&mut self.windows, &mut self.longer);
+            len *= 2;
         }
-        for part in self.ends.chunks_mut(part) {
-            for at in (0..part.len() - width).rev() {
-                part[at] = higher(part[at], part[at + width]);
-            }
-        }
-        let windows =
-            self.ends.chunks_exact(width).zip(self.beginnings[2 * margin..].chunks_exact(width));
-        for (row, (end, beginning)) in slab.chunks_exact_mut(inner).zip(windows) {
-            for ((out, &a), &b) in row[columns.clone()].iter_mut().zip(end).zip(beginning) {
-                *out = higher(a, b);
-            }
+        self.longer.resize(self.extent * width, low);
+        let last = &self.windows[(whole - len) * width..];
+        higher_of(&self.windows, last, &mut self.longer);
+        for (row, highest) in slab.chunks_exact_mut(inner).zip(self.longer.chunks_exact(width)) {
+            row[columns.clone()].copy_from_slice(highest);
         }
     }
 }
 
-#[inline(always)]
-fn higher<T: PartialOrd>(a: T, b: T) -> T {
-    if a > b { a } else { b }
+#[multiversion(targets("x86_64+avx2"))]
+fn higher_of<T: Copy + PartialOrd>(a: &[T], b: &[T], to: &mut [T]) {
+    for ((to, &a), &b) in to.iter_mut().zip(a).zip(b) {
+        *to = if a > b { a } else { b };
+    }
 }
 
 /// Maxima that keep others away.
@@ -458,7 +477,7 @@ mod tests {
     #[test]
     fn what_is_not_a_number_is_no_maximum_and_hides_none() {
         let values = [0.0f32, f32::NAN, 3.0, f32::NAN, 1.0, f32::INFINITY, 0.0];
-        assert_eq!(extremes(values.into_iter()), Some([0.0, f32::INFINITY]));
+        assert_eq!(extremes(&values), Some([0.0, f32::INFINITY]));
         let found = of_whole(&values, &[7], 1, Scalar::Float(0.0));
         assert_eq!(found.places, [5, 2]);
         assert_eq!(found.values.values::<f32>().unwrap(), [f32::INFINITY, 3.0]);
