@@ -55,6 +55,18 @@ def test_every_integer_type(dtype: str) -> None:
     )
 
 
+@pytest.mark.parametrize("sampling", [None, 2.0, (1, 1, 0.5)])
+def test_few_points_in_large_blocks(sampling: Any) -> None:
+    for seed in range(5):
+        image, points = scene((31, 37, 33), seed=seed)
+        call: dict[str, Any] = {"sampling": sampling, "halo": [4, 4, 4]}
+        found, expected = (
+            one(image, points[:12], (20, 20, 20), **call) for one in (nearest, theirs)
+        )
+        assert np.array_equal(found[0], expected[0])
+        assert np.allclose(found[1], expected[1], rtol=1e-6)
+
+
 def test_distances_up_to_the_halo_are_those_of_the_whole_image() -> None:
     image, points = scene((60, 50))
     points = points[((points >= 0) & (points < image.shape)).all(axis=1)]
