@@ -1,13 +1,21 @@
 //! A flag that asks work to stop, shared by everything that works on one run.
 
 use crate::error::{Error, Kind, Result};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Asks work to stop. Clones share the flag.
 #[derive(Clone, Debug, Default)]
-pub struct CancelToken(Arc<AtomicBool>);
+pub struct CancelToken(Arc<Flag>);
+
+#[derive(Debug, Default)]
+struct Flag {
+    is_set: AtomicBool,
+    /// Held while the flag is set, so that nobody falls asleep just then.
+    setting: Mutex<()>,
+    set: Condvar,
+}
 
 impl CancelToken {
     /// A flag that is not set.
@@ -17,12 +25,14 @@ impl CancelToken {
 
     /// Sets the flag.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        let _setting = self.0.setting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.is_set.store(true, Ordering::Relaxed);
+        self.0.set.notify_all();
     }
 
     /// Whether the flag is set.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_set.load(Ordering::Relaxed)
     }
 
     /// Fails if the flag is set.
@@ -38,10 +48,7 @@ impl CancelToken {
 
     /// Waits, but no longer than until the flag is set.
     pub fn sleep(&self, time: Duration) {
-        let end = Instant::now() + time;
-        while !self.is_cancelled() {
-            let Some(left) = end.checked_duration_since(Instant::now()) else { return };
-            std::thread::sleep(left.min(Duration::from_millis(20)));
-        }
+        let setting = self.0.setting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.0.set.wait_timeout_while(setting, time, |()| !self.is_cancelled());
     }
 }
