@@ -1,6 +1,7 @@
 """Runs: those on record, and what can be done with one."""
 
 import atexit
+import functools
 import json
 import os
 import pickle
@@ -294,11 +295,16 @@ class Run:
 
 def find_program() -> str | None:
     """The `bp` program that was installed with this package, or that of `$BIOIMAGE_RS_BP`."""
+    named = os.environ.get("BIOIMAGE_RS_BP")
+    program = Path(named) if named else _scripts() / "bp"
+    return str(program) if program.exists() else None
+
+
+@functools.cache
+def _scripts() -> Path:
     import sysconfig
 
-    named = os.environ.get("BIOIMAGE_RS_BP")
-    program = Path(named) if named else Path(sysconfig.get_path("scripts")) / "bp"
-    return str(program) if program.exists() else None
+    return Path(sysconfig.get_path("scripts"))
 
 
 # Runs whose threads call functions of this interpreter, which must not outlive it.

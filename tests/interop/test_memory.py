@@ -83,12 +83,19 @@ CHUNK = (64, 64, 64)
 SMALL_BLOCKS = "--block-shape 32,32,32 --chunks 32,32,32"
 LINES = {
     "compare": ["compare labels.zarr labels.zarr"],
+    "black-tophat": ["black-tophat image.zarr OUT --radius 2"],
+    "closing": ["closing image.zarr OUT --radius 2"],
     "copy": ["copy image.zarr OUT --chunks 32,64,64"],
+    "difference-of-gaussians": [
+        "difference-of-gaussians image.zarr OUT --sigma-low 1 --sigma-high 2"
+    ],
+    "dilation": ["dilation image.zarr OUT --radius 2"],
     "distance": ["distance labels.zarr OUT --halo 8"],
     "downsample": [
         f"downsample image.zarr OUT -f 2 --order 1 --anti-aliasing {SMALL_BLOCKS}",
         "downsample labels.zarr OUT -f 2 --method mode",
     ],
+    "erosion": ["erosion image.zarr OUT --radius 2 --shape ball"],
     "gaussian": ["gaussian image.zarr OUT --sigma 2"],
     "gradient": ["gradient image.zarr OUT --sigma 2"],
     "hessian": ["hessian image.zarr OUT --sigma 1 --return-channel 0"],
@@ -96,8 +103,12 @@ LINES = {
     "isin": ["isin labels.zarr OUT --values 3,4"],
     "label": ["label labels.zarr OUT --multi-label", "label image.zarr OUT --threshold 100"],
     "laplace": ["laplace image.zarr OUT --sigma 2"],
+    "local-maxima": ["local-maxima image.zarr --min-distance 3"],
+    "median": ["median image.zarr OUT --radius 1"],
     "morphology": ["morphology labels.zarr"],
+    "opening": ["opening image.zarr OUT --radius 2"],
     "pyramid": [f"pyramid image.zarr OUT {SMALL_BLOCKS}"],
+    "regionprops": ["regionprops labels.zarr"],
     "relabel-consecutive": ["relabel-consecutive labels.zarr OUT"],
     "size-filter": ["size-filter labels.zarr OUT --min-size 100"],
     "statistics": ["statistics image.zarr"],
@@ -107,6 +118,7 @@ LINES = {
     "threshold": ["threshold image.zarr OUT --threshold 100"],
     "unique": ["unique labels.zarr"],
     "watershed": [f"watershed image.zarr labels.zarr OUT --halo 8 {SMALL_BLOCKS}"],
+    "white-tophat": ["white-tophat image.zarr OUT --radius 2"],
 }
 
 
