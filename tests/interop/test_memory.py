@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import mrcfile
 import nibabel
@@ -124,18 +125,24 @@ LINES = {
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An image and labels whose chunks are all the same, so that they are made at once."""
+    """An image whose chunks are all the same, so that it is made at once, and cells in a grid."""
     folder = tmp_path_factory.mktemp("large")
-    tile = np.random.default_rng(1).integers(0, 200, CHUNK)
-    for name, dtype in (("image", "float64"), ("labels", "uint64")):
-        array = zarr.create_array(folder / f"{name}.zarr", shape=LARGE, dtype=dtype, chunks=CHUNK)
-        array[tuple(slice(extent) for extent in CHUNK)] = tile
-        first = folder / f"{name}.zarr/c/0/0/0"
-        for place in np.ndindex(*(n // chunk for n, chunk in zip(LARGE, CHUNK, strict=True))):
-            chunk = folder / f"{name}.zarr/c" / "/".join(map(str, place))
-            chunk.parent.mkdir(parents=True, exist_ok=True)
-            if chunk != first:
-                os.link(first, chunk)
+    new: dict[str, Any] = {"shape": LARGE, "chunks": CHUNK}
+    image = zarr.create_array(folder / "image.zarr", dtype="float64", **new)
+    image[:64, :64, :64] = np.random.default_rng(1).integers(0, 200, CHUNK)
+    labels = zarr.create_array(folder / "labels.zarr", dtype="uint64", **new)
+    cells = np.arange(1, 65, dtype="uint64").reshape(4, 4, 4)
+    for axis in range(3):
+        cells = cells.repeat(16, axis)
+    first = folder / "image.zarr/c/0/0/0"
+    places = np.ndindex(*(n // chunk for n, chunk in zip(LARGE, CHUNK, strict=True)))
+    for number, place in enumerate(places):
+        region = tuple(slice(64 * at, 64 * at + 64) for at in place)
+        labels[region] = cells + np.uint64(64 * number)
+        chunk = folder / "image.zarr/c" / "/".join(map(str, place))
+        chunk.parent.mkdir(parents=True, exist_ok=True)
+        if chunk != first:
+            os.link(first, chunk)
     return folder
 
 

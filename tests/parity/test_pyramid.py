@@ -31,7 +31,7 @@ def halved(data: np.ndarray, factors: tuple[int, ...]) -> np.ndarray:
     return np.asarray(measure.block_reduce(data, factors, np.mean))
 
 
-MODELS = {"0.4": v04.Image, "0.5": v05.Image}
+MODELS: dict[str, Any] = {"0.4": v04.Image, "0.5": v05.Image}
 
 
 @pytest.mark.parametrize("backend", ["local", "subprocess"])

@@ -33,7 +33,7 @@ MEASUREMENTS: dict[str, tuple[Any, ...]] = {
 OPERATIONS: dict[str, tuple[Any, ...]] = {
     "filters.gaussian_smoothing": ("in.zarr", 1.0, "out.zarr"),
     "segmentation.label": ("in.zarr", "out.zarr"),
-    "segmentation.size_filter": ("in.zarr", "out.zarr"),
+    "segmentation.relabel_consecutive": ("in.zarr", "out.zarr"),
 }
 
 
@@ -62,7 +62,7 @@ def opened(argument: object) -> object:
 
 def new_output(name: str, path: str) -> None:
     """An array for what the function gives."""
-    dtypes = {"gaussian_smoothing": "float32", "label": "uint64", "size_filter": "uint8"}
+    dtypes = {"gaussian_smoothing": "float32", "label": "uint64", "relabel_consecutive": "uint8"}
     dtype = dtypes[name.rpartition(".")[2]]
     zarr.create_array(path, shape=(SIDE,) * 3, dtype=dtype, chunks=(CHUNK,) * 3, overwrite=True)
 
@@ -85,7 +85,7 @@ def test_nothing_is_done_twice_and_the_result_is_the_same(tmp_path: Path, name: 
     else:
         others = ["expected.zarr" if one == "out.zarr" else one for one in arguments]
         function_of(name)(*map(opened, others), num_workers=2)
-        contents = [np.asarray(zarr.open_array(at)[...]) for at in ("out.zarr", "expected.zarr")]
-        np.testing.assert_array_equal(*contents)
+        one, other = (np.asarray(zarr.open_array(at)[...]) for at in ("out.zarr", "expected.zarr"))
+        np.testing.assert_array_equal(one, other)
     lines = [line for file in run.folder.glob("stages/*/*.jsonl") for line in file.open()]
     assert sum('"done"' in line for line in lines) == sum(run.counts.values())
