@@ -2,7 +2,7 @@
 //! that can be refused is refused here, before anything is written.
 
 use crate::error::{Error, Kind, Result};
-use crate::grid::{Block, Grid, Ownership, Region, lcm, shape_text};
+use crate::grid::{Block, Grid, Ownership, Region, lcm, shape_text, slab};
 use crate::op::{ArrayShape, Operation, Writes};
 use crate::run::Backend;
 use crate::source::Held;
@@ -421,22 +421,6 @@ fn project_memory(
 
 /// Memory of a block that lies in one piece: it stays in a core's cache from one step to the next.
 const SLAB_BYTES: u64 = 1 << 20;
-
-/// As many whole rows, planes and so on as have about so many voxels.
-pub fn slab(shape: &[u64], voxels: u64) -> Vec<u64> {
-    let mut block = vec![1; shape.len()];
-    let mut left = voxels.max(1);
-    for axis in (0..shape.len()).rev() {
-        let extent = shape[axis].max(1);
-        // What is made of whole planes reads whole planes.
-        block[axis] = if extent <= 4 * left { extent } else { left };
-        left /= block[axis];
-        if left <= 1 {
-            break;
-        }
-    }
-    block
-}
 
 /// A block shape that fills write units and, where that stays small enough, whole read chunks, too.
 ///

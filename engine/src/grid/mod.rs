@@ -142,6 +142,23 @@ impl Grid {
     }
 }
 
+/// A part of a C-order array that lies in one piece: as many whole rows, planes and so on as have about
+/// so many voxels.
+pub fn slab(shape: &[u64], voxels: u64) -> Vec<u64> {
+    let mut block = vec![1; shape.len()];
+    let mut left = voxels.max(1);
+    for axis in (0..shape.len()).rev() {
+        let extent = shape[axis].max(1);
+        // What is made of whole planes reads whole planes.
+        block[axis] = if extent <= 4 * left { extent } else { left };
+        left /= block[axis];
+        if left <= 1 {
+            break;
+        }
+    }
+    block
+}
+
 /// Position of item `index` in a C-order array of this shape.
 pub fn unravel(mut index: u64, shape: &[u64]) -> Vec<u64> {
     let mut position = vec![0; shape.len()];

@@ -21,10 +21,9 @@ use crate::array::Array;
 use crate::dispatch;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::grid::{Block, Grid, Region, ravel, unravel};
+use crate::grid::{Block, Grid, Region, ravel, slab, unravel};
 use crate::op::kernel::Voxel;
-use crate::plan::slab;
-use crate::run::partials::Partials;
+use crate::run::partials::{Partials, decode, encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -99,15 +98,6 @@ struct Border {
 }
 
 impl Border {
-    fn read(bytes: &[u8]) -> Result<Border> {
-        let damaged = |error: &dyn std::fmt::Display| {
-            Error::new(Kind::RunDamaged, format!("a partial result is damaged: {error}"))
-                .fix("Label again.")
-        };
-        let bytes = zstd::stream::decode_all(bytes).map_err(|error| damaged(&error))?;
-        postcard::from_bytes(&bytes).map_err(|error| damaged(&error))
-    }
-
     fn faces(self) -> Result<BlockFaces> {
         let face = |dtype: DType, side: usize, bytes: &[u8]| {
             let mut shape = self.shape.clone();
@@ -122,9 +112,6 @@ impl Border {
         Ok(BlockFaces { values, shape: self.shape, labels: self.labels })
     }
 }
-
-/// Faces are mostly long runs, which the fastest compression makes small.
-const COMPRESSION: i32 = 1;
 
 impl Label {
     /// The components of a block.
@@ -182,9 +169,7 @@ impl Label {
                 .values
                 .map(|values| (dtype, values.iter().map(|face| face.bytes().to_vec()).collect())),
         };
-        let failed = |error: &dyn std::fmt::Display| Error::internal(format!("a border: {error}"));
-        let bytes = postcard::to_stdvec(&border).map_err(|error| failed(&error))?;
-        zstd::bulk::compress(&bytes, COMPRESSION).map_err(|error| failed(&error))
+        encode(&border)
     }
 
     /// The labels of two blocks that are of one component.
@@ -304,7 +289,7 @@ impl Operation for Label {
                 if !near.contains_key(&id)
                     && let Some(bytes) = partials.get(id)?
                 {
-                    let border = Border::read(&bytes)?;
+                    let border: Border = decode(&bytes)?;
                     counts[id as usize] = border.count;
                     near.insert(id, border.faces()?);
                 }

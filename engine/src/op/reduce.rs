@@ -6,13 +6,13 @@ use super::parameters::{Input, ONE_INPUT, Parameters};
 use super::table::Table;
 use super::{ArrayShape, BlockIo, Operation, Product, Traffic, Writes};
 use crate::array::Array;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::grid::Region;
-use crate::run::partials::Partials;
+use crate::run::partials::{Partials, decode, encode};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::fmt::{Debug, Display};
+use std::fmt::Debug;
 use std::io::Write;
 
 /// A measurement: plain parameters, what it takes from a block and how that adds up.
@@ -123,9 +123,6 @@ pub(super) fn check_number(name: &str, expected: &[Input], inputs: &[ArrayShape]
     Err(Error::argument(format!("{name} takes {expected} input(s), not {given}")))
 }
 
-/// Tables of counts are mostly zeros, which the fastest compression makes small.
-const COMPRESSION: i32 = 1;
-
 /// Reads a region of all inputs, if any, and measures it.
 pub(super) fn of_block<P: Serialize>(
     io: &BlockIo,
@@ -140,9 +137,7 @@ pub(super) fn of_block<P: Serialize>(
         }
     }
     io.cancel.check()?;
-    let failed = |error: &dyn Display| Error::internal(format!("a partial result: {error}"));
-    let partial = postcard::to_stdvec(&measure(&blocks)?).map_err(|error| failed(&error))?;
-    let partial = zstd::bulk::compress(&partial, COMPRESSION).map_err(|error| failed(&error))?;
+    let partial = encode(&measure(&blocks)?)?;
     let read = blocks.iter().map(|block| block.byte_len() as u64).sum();
     Ok(Product { traffic: Traffic { read, written: 0 }, partial: Some(partial) })
 }
@@ -154,12 +149,7 @@ pub(super) fn merged_all<P: DeserializeOwned>(
 ) -> Result<Option<P>> {
     let mut whole: Option<P> = None;
     for bytes in partials.iter() {
-        let damaged = |error: &dyn Display| {
-            Error::new(Kind::RunDamaged, format!("a partial result is damaged: {error}"))
-                .fix("Measure again.")
-        };
-        let bytes = zstd::stream::decode_all(&*bytes?).map_err(|error| damaged(&error))?;
-        let partial = postcard::from_bytes(&bytes).map_err(|error| damaged(&error))?;
+        let partial = decode(&bytes?)?;
         match &mut whole {
             None => whole = Some(partial),
             Some(whole) => merge(whole, partial),

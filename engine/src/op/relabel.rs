@@ -8,6 +8,7 @@ use super::blockwise::write_block;
 use super::kernel::mapping::Mapping;
 use super::kernel::measure::unique::{Partial, Unique};
 use super::parameters::{Input, ONE_INPUT, Parameters};
+use super::reduce::{merged_all, of_block};
 use super::table::Table;
 use super::{ArrayShape, BlockIo, Operation, Product, Traffic, Writes};
 use crate::array::{Array, Cast, Scalar};
@@ -203,27 +204,11 @@ first_pass!(SizeFilter);
 
 /// The labels of a block with their sizes.
 fn count(io: &BlockIo) -> Result<Product> {
-    let block = io.inputs[0].read(&io.block.inner)?;
-    io.cancel.check()?;
-    let partial = Partial::of_block(&block, io.counted()?)?;
-    let partial = postcard::to_stdvec(&partial)
-        .map_err(|error| Error::internal(format!("a partial result: {error}")))?;
-    let traffic = Traffic { read: block.byte_len() as u64, written: 0 };
-    Ok(Product { traffic, partial: Some(partial) })
+    of_block(io, Some(&io.block.inner), |blocks| Partial::of_block(&blocks[0], io.counted()?))
 }
 
 fn rename_all(renaming: &impl Renaming, partials: &Partials, merged: &mut dyn Write) -> Result<()> {
-    let mut whole: Option<Partial> = None;
-    for bytes in partials.iter() {
-        let partial: Partial = postcard::from_bytes(&bytes?).map_err(|error| {
-            Error::new(Kind::RunDamaged, format!("a partial result is damaged: {error}"))
-                .fix("Relabel again.")
-        })?;
-        match &mut whole {
-            None => whole = Some(partial),
-            Some(whole) => whole.merge(partial),
-        }
-    }
+    let whole = merged_all(partials, Partial::merge)?;
     let Some(Unique { values, counts }) = whole.map(Partial::finish).transpose()? else {
         return Table::default().write(merged);
     };

@@ -8,13 +8,43 @@ use super::folder::RunFolder;
 use crate::error::{Error, Kind, Result};
 use crate::grid::Grid;
 use crate::plan::Stage;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const HEADER: usize = 20;
+
+/// Tables of counts and faces of blocks are mostly zeros or long runs, which the fastest compression
+/// makes small.
+const COMPRESSION: i32 = 1;
+
+/// A partial result as it is kept.
+///
+/// # Errors
+/// None that a caller can cause.
+pub fn encode<T: Serialize>(partial: &T) -> Result<Vec<u8>> {
+    let failed = |error: &dyn Display| Error::internal(format!("a partial result: {error}"));
+    let bytes = postcard::to_stdvec(partial).map_err(|error| failed(&error))?;
+    zstd::bulk::compress(&bytes, COMPRESSION).map_err(|error| failed(&error))
+}
+
+/// The partial result of [`encode`].
+///
+/// # Errors
+/// `run-damaged` for anything else.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let damaged = |error: &dyn Display| {
+        Error::new(Kind::RunDamaged, format!("a partial result is damaged: {error}"))
+            .fix("Do the run again.")
+    };
+    let bytes = zstd::stream::decode_all(bytes).map_err(|error| damaged(&error))?;
+    postcard::from_bytes(&bytes).map_err(|error| damaged(&error))
+}
 
 /// The file of partial results beside a journal.
 pub fn beside(journal: &Path) -> PathBuf {

@@ -1,7 +1,7 @@
 //! The least and the greatest value of each voxel's neighbourhood, from which grey morphology is made.
 
-use super::ordered::{Key, Ordered, is_nan};
-use super::values_mut;
+use super::ordered::{Key, Ordered};
+use super::{is_nan, values_mut};
 use crate::array::{Array, for_each_run, strides};
 use crate::dispatch;
 use crate::error::{Error, Result};

@@ -1,8 +1,8 @@
 //! The middle value of each voxel's neighbourhood.
 
 use super::grey::{Extreme, Neighbourhood, Shape};
-use super::ordered::{Key, Ordered, is_nan};
-use super::values_mut;
+use super::ordered::{Key, Ordered};
+use super::{is_nan, values_mut};
 use crate::array::{Array, strides};
 use crate::dispatch;
 use crate::error::{Error, Result};

@@ -23,6 +23,12 @@ use crate::cast::Number;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 
+/// Whether a value is not equal to itself.
+#[inline(always)]
+pub fn is_nan<T: PartialOrd>(value: T) -> bool {
+    value.partial_cmp(&value).is_none()
+}
+
 /// A number that is computed with in double precision.
 pub trait Voxel: Number {
     /// The nearest double.

@@ -93,12 +93,6 @@ impl Ordered for bool {
     }
 }
 
-/// Whether a value is not equal to itself.
-#[inline(always)]
-pub fn is_nan<T: PartialOrd>(value: T) -> bool {
-    value.partial_cmp(&value).is_none()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! Downsampling by whole factors: each window of voxels becomes one.
 
-use super::{Voxel, values_mut};
+use super::{Voxel, is_nan, values_mut};
 use crate::array::{Array, strides};
 use crate::dispatch;
 use crate::error::{Error, Result};
@@ -289,11 +289,6 @@ impl<const MAX: bool, T: Voxel> Extreme<MAX, T> {
         // What is not equal to itself is NaN.
         if a_is_it || is_nan(a) { a } else { b }
     }
-}
-
-#[inline(always)]
-fn is_nan<T: PartialOrd>(value: T) -> bool {
-    value.partial_cmp(&value).is_none()
 }
 
 /// Folds a row into another one.

@@ -94,17 +94,21 @@ fn take<T>(
     Some(list)
 }
 
-/// What the `multiscales` of OME-Zarr (0.4 in `.zattrs`, 0.5 below `ome`) in the nearest group above
-/// say about this array.
+/// What the multiscales of OME-Zarr (0.4 in `.zattrs`, 0.5 below `ome`) in the nearest group above say
+/// about this array.
 fn ome_axes(store: &Path, inner: &str, ndim: usize) -> Option<Vec<Axis>> {
     let folder = store.join(inner);
     folder.ancestors().skip(1).take(3).find_map(|group| {
         let Ok(Some(Node::Group(found))) = node::read(group) else { return None };
         let below = folder.strip_prefix(group).ok()?.to_str()?.to_owned();
-        let ome = found.attributes.get("ome").and_then(Value::as_object);
-        let multiscales = ome.unwrap_or(&found.attributes).get("multiscales")?.as_array()?;
-        multiscales.iter().find_map(|multiscale| axes_of(multiscale, &below, ndim))
+        multiscales(&found.attributes).find_map(|multiscale| axes_of(multiscale, &below, ndim))
     })
+}
+
+/// The `multiscales` that a group's attributes describe.
+pub fn multiscales(attributes: &Map<String, Value>) -> impl Iterator<Item = &Value> {
+    let ome = attributes.get("ome").and_then(Value::as_object).unwrap_or(attributes);
+    ome.get("multiscales").and_then(Value::as_array).into_iter().flatten()
 }
 
 fn axes_of(multiscale: &Value, dataset: &str, ndim: usize) -> Option<Vec<Axis>> {

@@ -1,6 +1,6 @@
 //! New arrays and the groups above them.
 
-use super::attributes::{add_dimensions, dimension_names, to_attributes};
+use super::attributes::{add_dimensions, dimension_names, multiscales, to_attributes};
 use super::codec::Codec;
 use super::description::v2_name;
 use super::node::{self, Node, V2_ARRAY_FILE, V2_ATTRIBUTES_FILE, V2_GROUP_FILE, V3_FILE};
@@ -93,9 +93,9 @@ pub fn describe_group_above(
 /// `corrupt-data` for metadata that cannot be read.
 pub fn multiscales_in(folder: &Path) -> Result<Vec<String>> {
     let Some(Node::Group(found)) = node::read(folder)? else { return Ok(Vec::new()) };
-    let ome = found.attributes.get("ome").and_then(Value::as_object).unwrap_or(&found.attributes);
-    let multiscales = ome.get("multiscales").and_then(Value::as_array).into_iter().flatten();
-    let datasets = multiscales.filter_map(|one| one.get("datasets")?.as_array()).flatten();
+    let datasets = multiscales(&found.attributes)
+        .filter_map(|multiscale| multiscale.get("datasets")?.as_array())
+        .flatten();
     let paths = datasets.filter_map(|one| one.get("path")?.as_str());
     let is_array = |path: &&str| {
         Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))

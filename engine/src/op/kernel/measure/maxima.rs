@@ -7,7 +7,7 @@ use crate::dispatch;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::grid::{Region, ravel, unravel};
-use crate::op::kernel::Voxel;
+use crate::op::kernel::{Voxel, is_nan};
 use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
@@ -204,7 +204,7 @@ struct Row {
 
 /// The lowest and the highest value, leaving out what is not a number.
 fn extremes<T: Voxel>(values: &[T]) -> Option<[T; 2]> {
-    let first = values.iter().position(|&value| is_number(value))?;
+    let first = values.iter().position(|&value| !is_nan(value))?;
     Some(extremes_from(values, values[first]))
 }
 
@@ -230,10 +230,6 @@ fn extremes_from<T: Voxel>(values: &[T], first: T) -> [T; 2] {
         low.into_iter().chain(rest.clone()).fold(first, lower),
         high.into_iter().chain(rest).fold(first, higher),
     ]
-}
-
-fn is_number<T: PartialOrd>(value: T) -> bool {
-    value.partial_cmp(&value).is_some()
 }
 
 /// What maxima must exceed: `absolute`, or the lowest value without one, and at least `relative` of
