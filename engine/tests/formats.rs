@@ -84,7 +84,7 @@ fn every_file_reads_as_it_was_written_whole_and_in_blocks() {
         let whole = expected(&entry.shape, entry.dtype);
         assert_eq!(source.read(&Region::whole(&entry.shape)).unwrap(), whole, "{name}");
         for budget in [0, 1 << 20] {
-            source.hold_at_most(budget);
+            source.hold_at_most(budget, false);
             let grid = Grid::new(Region::whole(&entry.shape), &vec![3; entry.shape.len()]).unwrap();
             for id in 0..grid.len() {
                 let region = grid.block(id).unwrap().inner;
@@ -129,9 +129,9 @@ fn a_slope_and_intercept_are_applied() {
 #[test]
 fn a_packed_image_tells_what_it_holds_and_a_plain_one_holds_nothing() {
     let packed = NiftiFile::open(&folder().join("v1.nii.gz")).unwrap();
-    assert_eq!(packed.held_bytes(&[1, 1, 1]).most, 3 * 4 * 5 * 2);
+    assert_eq!(packed.held_bytes(&[1, 1, 1], &[0; 3]).most, 3 * 4 * 5 * 2);
     let plain = NiftiFile::open(&folder().join("int16.nii")).unwrap();
-    assert_eq!(plain.held_bytes(&[1, 1, 1]).most, 0);
+    assert_eq!(plain.held_bytes(&[1, 1, 1], &[0; 3]).most, 0);
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn what_is_written_is_read_and_borders_are_cut_off() {
         let (copy, array) = writable(name);
         let whole = expected(&[7, 10], array.dtype());
         let grid = Grid::new(Region::whole(&[7, 10]), &[3, 4]).unwrap();
-        array.hold_at_most(1 << 20);
+        array.hold_at_most(1 << 20, false);
         for id in 0..grid.len() {
             let region = grid.block(id).unwrap().inner;
             assert!(array.write(&region, &part(&whole, &region)).unwrap() > 0, "{name}");

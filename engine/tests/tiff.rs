@@ -60,7 +60,7 @@ fn expected(dtype: DType, shape: &[u64]) -> Array {
 /// Reads a stack block by block, in a block shape that divides nothing.
 fn by_blocks(stack: &TiffStack) -> Array {
     let block_shape: Vec<u64> = stack.shape().iter().map(|n| (n / 3).max(1)).collect();
-    stack.hold_at_most(stack.held_bytes(&block_shape).most);
+    stack.hold_at_most(stack.held_bytes(&block_shape, &[0; 3]).most, false);
     let grid = Grid::new(Region::whole(stack.shape()), &block_shape).unwrap();
     let mut array = Array::zeros(stack.dtype(), stack.shape());
     for id in 0..grid.len() {
@@ -354,9 +354,9 @@ fn no_strip_of_a_band_is_decoded_twice() {
     ] {
         let expected = write_stack(&path, 12, rows_per_strip);
         let stack = TiffStack::open(&path).unwrap();
-        let held = stack.held_bytes(&block_shape).most;
+        let held = stack.held_bytes(&block_shape, &[0; 3]).most;
         assert!(held <= expected.byte_len() as u64 + 7 * 160 * 12, "{held}");
-        stack.hold_at_most(held);
+        stack.hold_at_most(held, false);
         let grid = Grid::new(Region::whole(stack.shape()), &block_shape).unwrap();
         // Two threads on neighbouring blocks, at the same time and never further apart.
         let step = Barrier::new(2);
@@ -409,7 +409,7 @@ fn with_too_little_held_the_result_is_the_same() {
     let expected = write_stack(&path, 6, 16);
     for limit in [0, 1, 16 * 160, 5 * 16 * 160] {
         let stack = TiffStack::open(&path).unwrap();
-        stack.hold_at_most(limit);
+        stack.hold_at_most(limit, false);
         let grid = Grid::new(Region::whole(stack.shape()), &[3, 20, 11]).unwrap();
         let next = AtomicU64::new(0);
         std::thread::scope(|scope| {
@@ -434,13 +434,13 @@ fn nothing_is_held_where_no_two_blocks_need_the_same_strip() {
     let path = folder.path().join("stack.tif");
     write_stack(&path, 4, 16);
     let stack = TiffStack::open(&path).unwrap();
-    assert_eq!(stack.held_bytes(&[2, 96, 80]).most, 0);
-    assert_eq!(stack.held_bytes(&[2, 32, 80]).most, 0);
+    assert_eq!(stack.held_bytes(&[2, 96, 80], &[0; 3]).most, 0);
+    assert_eq!(stack.held_bytes(&[2, 32, 80], &[0; 3]).most, 0);
     // Two rows of blocks, of two pages and one strip each.
-    assert_eq!(stack.held_bytes(&[2, 8, 80]).most, 2 * 2 * 16 * 160);
+    assert_eq!(stack.held_bytes(&[2, 8, 80], &[0; 3]).most, 2 * 2 * 16 * 160);
     let raw = open("none-uint16-be.tif");
-    assert_eq!(raw.held_bytes(&[1, 4, 21]).most, 0);
-    assert!(raw.held_bytes(&[1, 4, 4]).most > 0);
+    assert_eq!(raw.held_bytes(&[1, 4, 21], &[0; 3]).most, 0);
+    assert!(raw.held_bytes(&[1, 4, 4], &[0; 3]).most > 0);
 }
 
 #[test]

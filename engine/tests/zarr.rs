@@ -95,6 +95,7 @@ proptest! {
         codec in prop::sample::select(vec!["none", "zstd:1", "blosc-lz4"]),
         held in prop::sample::select(vec![0u64, 100, 1 << 20]),
         old: bool,
+        again: bool,
     ) {
         let column = |pick: fn(&(u64, u64, u64, u64, u64)) -> u64| -> Vec<u64> {
             axes.iter().map(pick).collect()
@@ -111,10 +112,11 @@ proptest! {
         let voxels = pattern(DType::I16, &shape);
         write_in_blocks(&array, &voxels, &column(|axis| axis.3));
         let array = ZarrArray::open(folder.path(), "a").unwrap();
-        array.hold_at_most(held);
+        array.hold_at_most(held, again);
         let blocks = Grid::new(Region::whole(&shape), &column(|axis| axis.4)).unwrap();
+        let blocks = blocks.with_halo(&vec![u64::from(again); shape.len()]).unwrap();
         for id in 0..blocks.len() {
-            let region = blocks.block(id).unwrap().inner;
+            let region = blocks.block(id).unwrap().outer;
             let block = array.read(&region).unwrap();
             prop_assert_eq!(block, part(&voxels, &region));
         }
@@ -520,11 +522,15 @@ fn nothing_is_held_where_blocks_are_whole_chunks() {
     let folder = tempfile::tempdir().unwrap();
     let grid = new(&[100, 100, 100], DType::U16, &[10, 20, 20], "none");
     let array = ZarrArray::create(folder.path(), "", &grid, false).unwrap();
-    assert_eq!(array.held_bytes(&[20, 40, 100]).most, 0);
-    assert_eq!(array.held_bytes(&[100, 100, 100]).most, 0);
+    assert_eq!(array.held_bytes(&[20, 40, 100], &[0; 3]).most, 0);
+    assert_eq!(array.held_bytes(&[100, 100, 100], &[0; 3]).most, 0);
     // One layer of chunks where the first axis is cut, less where only a later one is.
-    assert_eq!(array.held_bytes(&[15, 20, 20]).most, 10 * 100 * 100 * 2);
-    assert_eq!(array.held_bytes(&[20, 20, 30]).most, 20 * 20 * 20 * 2);
+    assert_eq!(array.held_bytes(&[15, 20, 20], &[0; 3]).most, 10 * 100 * 100 * 2);
+    assert_eq!(array.held_bytes(&[20, 20, 30], &[0; 3]).most, 20 * 20 * 20 * 2);
+    // With a halo what a layer of blocks touches, and an eighth for those that are ahead.
+    assert_eq!(array.held_bytes(&[10, 20, 20], &[1; 3]).most, 30 * 100 * 100 * 2 / 8 * 9);
+    assert_eq!(array.held_bytes(&[10, 100, 20], &[1; 3]).most, 30 * 100 * 100 * 2 / 8 * 9);
+    assert_eq!(array.held_bytes(&[100, 100, 100], &[1; 3]).most, 0);
 }
 
 #[test]

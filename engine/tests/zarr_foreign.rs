@@ -91,7 +91,7 @@ fn blocks_that_cut_chunks_read_the_same_with_and_without_held_chunks() {
         let array = ZarrArray::open(&folder().join("arrays"), &entry.name).unwrap();
         let expected = expected(entry);
         for held in [0, 1 << 20] {
-            array.hold_at_most(held);
+            array.hold_at_most(held, false);
             let mut whole = Array::zeros(entry.dtype, &entry.shape);
             let grid = Grid::new(Region::whole(&entry.shape), &[3, 5]).unwrap();
             for id in 0..grid.len() {

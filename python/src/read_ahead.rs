@@ -184,12 +184,12 @@ impl Source for ReadAhead {
         self.source.fingerprint()
     }
 
-    fn held_bytes(&self, block_shape: &[u64]) -> Held {
-        self.source.held_bytes(block_shape)
+    fn held_bytes(&self, block_shape: &[u64], halo: &[u64]) -> Held {
+        self.source.held_bytes(block_shape, halo)
     }
 
-    fn hold_at_most(&self, bytes: u64) {
-        self.source.hold_at_most(bytes);
+    fn hold_at_most(&self, bytes: u64, again: bool) {
+        self.source.hold_at_most(bytes, again);
     }
 
     fn read(&self, region: &Region) -> Result<Array> {

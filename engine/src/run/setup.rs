@@ -264,8 +264,9 @@ impl Setup {
                 auto_block_shape(&shape, item_size.unwrap_or(1), read.as_deref(), unit, with_halo)
             }
         };
+        let halo = self.operation.halo(shape.len());
         let held = |block_shape: &[u64]| {
-            self.inputs.iter().map(|input| input.held_bytes(block_shape)).sum()
+            self.inputs.iter().map(|input| input.held_bytes(block_shape, &halo)).sum()
         };
         let reading = |block_shape: &[u64]| {
             self.inputs.iter().map(|input| input.read_bytes(block_shape)).sum()

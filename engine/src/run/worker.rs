@@ -84,14 +84,16 @@ impl Job {
 
     /// Lets the inputs hold what the plan allows for between blocks.
     pub fn set_held_memory(&self) {
+        let ndim = self.request.domain.ndim();
+        let again = self.operation.halo(ndim).iter().any(|halo| *halo > 0);
         for input in &self.inputs {
-            input.hold_at_most(self.plan.memory.held / self.inputs.len().max(1) as u64);
+            input.hold_at_most(self.plan.memory.held / self.inputs.len().max(1) as u64, again);
         }
     }
 
     /// Lets go of what inputs hold: their arrays may live on and change after the run.
     pub fn give_back_held_memory(&self) {
-        self.inputs.iter().for_each(|input| input.hold_at_most(0));
+        self.inputs.iter().for_each(|input| input.hold_at_most(0, false));
     }
 
     /// Flushes the file systems of the outputs to stable storage.

@@ -3,13 +3,15 @@
 use crate::array::Array;
 use crate::error::Result;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Chunks by number, least recently used first to go, and gone once every voxel was asked for.
 #[derive(Default)]
 pub struct ChunkCache {
     budget: AtomicU64,
+    /// Whether voxels are asked for several times.
+    again: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -43,15 +45,17 @@ pub struct Wanted {
 }
 
 impl ChunkCache {
-    /// Sets how many bytes may be kept.
-    pub fn set_budget(&self, bytes: u64) {
+    /// Sets how many bytes may be kept, and whether voxels are asked for `again`.
+    pub fn set_budget(&self, bytes: u64, again: bool) {
+        self.again.store(again, Ordering::Relaxed);
         self.budget.store(bytes, Ordering::Relaxed);
         self.lock().shrink(bytes);
     }
 
-    /// Whether a chunk of that many bytes may be kept.
-    pub fn takes(&self, bytes: u64) -> bool {
-        bytes <= self.budget.load(Ordering::Relaxed)
+    /// Whether a chunk of that many bytes is to be kept when a part, or all of it, is read.
+    pub fn takes(&self, bytes: u64, is_part: bool) -> bool {
+        (is_part || self.again.load(Ordering::Relaxed))
+            && bytes <= self.budget.load(Ordering::Relaxed)
     }
 
     /// The chunk, decoded by the first who asks for it.
@@ -60,7 +64,8 @@ impl ChunkCache {
         wanted: &Wanted,
         decode: impl FnOnce() -> Result<Array>,
     ) -> Result<Arc<Array>> {
-        let slot = self.lock().slot(wanted, self.budget.load(Ordering::Relaxed));
+        let now = if self.again.load(Ordering::Relaxed) { 0 } else { wanted.now };
+        let slot = self.lock().slot(wanted, now, self.budget.load(Ordering::Relaxed));
         let mut content = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(array) = content.as_ref() {
             return Ok(Arc::clone(array));
@@ -85,7 +90,7 @@ impl ChunkCache {
 }
 
 impl State {
-    fn slot(&mut self, wanted: &Wanted, budget: u64) -> Arc<Mutex<Option<Arc<Array>>>> {
+    fn slot(&mut self, wanted: &Wanted, now: u64, budget: u64) -> Arc<Mutex<Option<Arc<Array>>>> {
         self.clock += 1;
         let (clock, bytes) = (self.clock, &mut self.bytes);
         let slot = self.slots.entry(wanted.chunk).or_insert_with(|| {
@@ -95,7 +100,7 @@ impl State {
         self.order.remove(&slot.used);
         self.order.insert(clock, wanted.chunk);
         slot.used = clock;
-        slot.unread = slot.unread.saturating_sub(wanted.now);
+        slot.unread = slot.unread.saturating_sub(now);
         let (chunk, read) = (Arc::clone(&slot.chunk), slot.unread == 0);
         if read {
             self.remove(wanted.chunk);
@@ -138,7 +143,7 @@ mod tests {
     #[test]
     fn a_chunk_is_decoded_once_and_dropped_when_it_was_read_whole() {
         let (cache, decoded) = (ChunkCache::default(), AtomicUsize::new(0));
-        cache.set_budget(16);
+        cache.set_budget(16, false);
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| read(&cache, &decoded, 3, 2));
@@ -151,9 +156,23 @@ mod tests {
     }
 
     #[test]
+    fn chunks_whose_voxels_are_asked_for_again_stay_while_there_is_room() {
+        let (cache, decoded) = (ChunkCache::default(), AtomicUsize::new(0));
+        assert!(!cache.takes(8, false));
+        cache.set_budget(16, true);
+        assert!(cache.takes(8, false));
+        for chunk in [1, 2, 1, 2, 1, 2, 3, 2] {
+            read(&cache, &decoded, chunk, 8);
+        }
+        assert_eq!(decoded.load(Ordering::Relaxed), 3);
+        cache.set_budget(16, false);
+        assert!(!cache.takes(8, false));
+    }
+
+    #[test]
     fn the_budget_holds_and_the_least_recently_used_goes_first() {
         let (cache, decoded) = (ChunkCache::default(), AtomicUsize::new(0));
-        cache.set_budget(16);
+        cache.set_budget(16, false);
         for chunk in [1, 2, 1, 3, 1] {
             read(&cache, &decoded, chunk, 1);
             assert!(cache.lock().bytes <= 16);
@@ -161,8 +180,8 @@ mod tests {
         assert_eq!(decoded.load(Ordering::Relaxed), 3);
         read(&cache, &decoded, 2, 1);
         assert_eq!(decoded.load(Ordering::Relaxed), 4);
-        cache.set_budget(0);
+        cache.set_budget(0, false);
         assert_eq!(cache.lock().bytes, 0);
-        assert!(!cache.takes(8));
+        assert!(!cache.takes(8, true));
     }
 }

@@ -60,7 +60,19 @@ impl<'a> Cells<'a> {
 
 /// Bytes of the chunks that blocks cover in part, until their neighbours have read the rest: along
 /// the first axis on which blocks cut chunks, that is a layer of chunks over all later axes.
-pub(super) fn layer_bytes(shape: &[u64], chunk: &[u64], dtype: DType, block_shape: &[u64]) -> u64 {
+///
+/// With a halo neighbours need whole chunks of each other's: all that blocks touch along the first axis
+/// on which there are several, or where that is much, along a later one.
+pub(super) fn layer_bytes(
+    shape: &[u64],
+    chunk: &[u64],
+    dtype: DType,
+    block_shape: &[u64],
+    halo: &[u64],
+) -> u64 {
+    if halo.iter().any(|halo| *halo > 0) {
+        return touched_bytes(shape, chunk, dtype, block_shape, halo);
+    }
     let cuts = |axis: usize| {
         block_shape[axis] < shape[axis] && !block_shape[axis].is_multiple_of(chunk[axis])
     };
@@ -76,6 +88,33 @@ pub(super) fn layer_bytes(shape: &[u64], chunk: &[u64], dtype: DType, block_shap
         covered.next_multiple_of(chunk[axis])
     };
     (0..shape.len()).map(extent).product::<u64>() * dtype.size() as u64
+}
+
+/// More than this is not held for the sake of a halo.
+const HELD_FOR_HALO: u64 = 256 << 20;
+
+fn touched_bytes(
+    shape: &[u64],
+    chunk: &[u64],
+    dtype: DType,
+    block_shape: &[u64],
+    halo: &[u64],
+) -> u64 {
+    let ndim = shape.len().min(block_shape.len());
+    let bytes_from = |first: usize| {
+        let extent = |axis: usize| {
+            let whole = shape[axis].next_multiple_of(chunk[axis]);
+            let touched = (block_shape[axis] + 2 * halo[axis]).div_ceil(chunk[axis]) + 1;
+            if axis > first { whole } else { whole.min(touched * chunk[axis]) }
+        };
+        let bytes = (0..ndim).map(extent).product::<u64>() * dtype.size() as u64;
+        // Blocks that are worked on at the same time are not at the same place.
+        bytes + bytes / 8
+    };
+    let divided = (0..ndim).filter(|&axis| block_shape[axis] < shape[axis]);
+    let levels: Vec<u64> = divided.map(bytes_from).collect();
+    let fitting = levels.iter().find(|bytes| **bytes <= HELD_FOR_HALO);
+    fitting.or(levels.last()).copied().unwrap_or(0)
 }
 
 /// A text that changes with the metadata, and with the names, sizes and times of the first few

@@ -97,10 +97,11 @@ pub trait Source: Send + Sync {
     /// `read-failed` and the like where the file cannot be examined.
     fn fingerprint(&self) -> Result<String>;
 
-    /// What reading blocks of this shape one after the other holds on to besides the blocks
-    /// themselves, such as a band of decoded pages. Shared by all threads of a process.
-    fn held_bytes(&self, block_shape: &[u64]) -> Held {
-        let _ = block_shape;
+    /// What reading blocks of this shape, with so many voxels more on all sides, one after the other
+    /// holds on to besides the blocks themselves, such as a band of decoded pages. Shared by all
+    /// threads of a process.
+    fn held_bytes(&self, block_shape: &[u64], halo: &[u64]) -> Held {
+        let _ = (block_shape, halo);
         Held::default()
     }
 
@@ -111,9 +112,10 @@ pub trait Source: Send + Sync {
         0
     }
 
-    /// Allows the source to hold that many bytes of decoded data between reads.
-    fn hold_at_most(&self, bytes: u64) {
-        let _ = bytes;
+    /// Allows the source to hold that many bytes of decoded data between reads. Without a halo no
+    /// voxel is read `again`.
+    fn hold_at_most(&self, bytes: u64, again: bool) {
+        let _ = (bytes, again);
     }
 
     /// Bytes on disk, where that is known without reading the data.

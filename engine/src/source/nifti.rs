@@ -293,7 +293,7 @@ impl Source for NiftiFile {
         file::state(&self.path)
     }
 
-    fn held_bytes(&self, _block_shape: &[u64]) -> Held {
+    fn held_bytes(&self, _block_shape: &[u64], _halo: &[u64]) -> Held {
         let whole = byte_len(self.flat.dtype, &self.flat.shape) as u64;
         self.decoded.as_ref().map_or(Held::default(), |_| Held::exactly(whole))
     }

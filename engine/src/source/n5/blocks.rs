@@ -50,7 +50,7 @@ impl N5Array {
             let bytes = byte_len(self.attributes.dtype, &inside.shape) as u64;
             let to = part.relative_to(&region.start);
             let from = part.relative_to(&inside.start);
-            if part != inside && self.cache.takes(bytes) {
+            if self.cache.takes(bytes, part != inside) {
                 let (chunk, voxels, now) =
                     (cells.number(&position), inside.voxels(), part.voxels());
                 let chunk = self.cache.get(&Wanted { chunk, bytes, voxels, now }, || {

@@ -109,12 +109,13 @@ impl Source for N5Array {
 
     /// Blocks of the file that a block of the run covers in part are kept until its neighbours have
     /// read the rest.
-    fn held_bytes(&self, block_shape: &[u64]) -> Held {
-        Held::up_to(layer_bytes(self.shape(), &self.attributes.chunks, self.dtype(), block_shape))
+    fn held_bytes(&self, block_shape: &[u64], halo: &[u64]) -> Held {
+        let chunks = &self.attributes.chunks;
+        Held::up_to(layer_bytes(self.shape(), chunks, self.dtype(), block_shape, halo))
     }
 
-    fn hold_at_most(&self, bytes: u64) {
-        self.cache.set_budget(bytes);
+    fn hold_at_most(&self, bytes: u64, again: bool) {
+        self.cache.set_budget(bytes, again);
     }
 
     fn stored_bytes(&self) -> Option<u64> {

@@ -374,7 +374,7 @@ impl Source for TiffStack {
     /// Nothing is held where no two blocks need the same strip. Strips of voxels that are stored as
     /// they are are cut into low pieces, so that little is held of them, and whole rows are read from
     /// where they lie: parts of rows would take a call of the operating system each.
-    fn held_bytes(&self, block_shape: &[u64]) -> Held {
+    fn held_bytes(&self, block_shape: &[u64], _halo: &[u64]) -> Held {
         let format = self.format();
         if block_shape.len() != self.shape.len() {
             return Held::default();
@@ -407,7 +407,7 @@ impl Source for TiffStack {
         Held::exactly(band.saturating_mul(2).min(all))
     }
 
-    fn hold_at_most(&self, bytes: u64) {
+    fn hold_at_most(&self, bytes: u64, _again: bool) {
         self.cache.set_limit(bytes);
     }
 

@@ -150,8 +150,8 @@ impl<S: Source + ?Sized> Source for AxesSource<S> {
         self.source.fingerprint()
     }
 
-    fn held_bytes(&self, block_shape: &[u64]) -> Held {
-        self.source.held_bytes(&self.inwards(block_shape, 1))
+    fn held_bytes(&self, block_shape: &[u64], halo: &[u64]) -> Held {
+        self.source.held_bytes(&self.inwards(block_shape, 1), &self.inwards(halo, 0))
     }
 
     fn read_bytes(&self, block_shape: &[u64]) -> u64 {
@@ -159,8 +159,8 @@ impl<S: Source + ?Sized> Source for AxesSource<S> {
         block + self.source.read_bytes(&self.inwards(block_shape, 1))
     }
 
-    fn hold_at_most(&self, bytes: u64) {
-        self.source.hold_at_most(bytes);
+    fn hold_at_most(&self, bytes: u64, again: bool) {
+        self.source.hold_at_most(bytes, again);
     }
 
     fn read(&self, region: &Region) -> Result<Array> {

@@ -169,8 +169,15 @@ impl<T: Transform> Source for Wrapped<T> {
         self.source.fingerprint()
     }
 
-    fn held_bytes(&self, block_shape: &[u64]) -> Held {
-        self.source.held_bytes(&self.transform.taken(block_shape))
+    fn held_bytes(&self, block_shape: &[u64], halo: &[u64]) -> Held {
+        let grown: Vec<u64> = block_shape.iter().zip(halo).map(|(n, halo)| n + 2 * halo).collect();
+        let (taken, outer) = (self.transform.taken(block_shape), self.transform.taken(&grown));
+        let halo: Vec<u64> = outer
+            .iter()
+            .zip(&taken)
+            .map(|(outer, n)| outer.saturating_sub(*n).div_ceil(2))
+            .collect();
+        self.source.held_bytes(&taken, &halo)
     }
 
     fn read_bytes(&self, block_shape: &[u64]) -> u64 {
@@ -179,8 +186,8 @@ impl<T: Transform> Source for Wrapped<T> {
         self.source.read_bytes(&taken) + read + self.transform.scratch_bytes(block_shape, &taken)
     }
 
-    fn hold_at_most(&self, bytes: u64) {
-        self.source.hold_at_most(bytes);
+    fn hold_at_most(&self, bytes: u64, again: bool) {
+        self.source.hold_at_most(bytes, again);
     }
 
     fn read(&self, region: &Region) -> Result<Array> {

@@ -72,22 +72,22 @@ impl<S: Source + ?Sized> Source for RoiSource<S> {
 
     /// Blocks that do not start where the source's chunks do touch more of them, as blocks do whose
     /// extents are no multiples of a chunk's.
-    fn held_bytes(&self, block_shape: &[u64]) -> Held {
+    fn held_bytes(&self, block_shape: &[u64], halo: &[u64]) -> Held {
         let chunks = self.source.chunks().unwrap_or_else(|| vec![1; block_shape.len()]);
         let shape: Vec<u64> = (0..block_shape.len())
             .map(|axis| {
                 block_shape[axis] + u64::from(!self.roi.start[axis].is_multiple_of(chunks[axis]))
             })
             .collect();
-        self.source.held_bytes(&shape)
+        self.source.held_bytes(&shape, halo)
     }
 
     fn read_bytes(&self, block_shape: &[u64]) -> u64 {
         self.source.read_bytes(block_shape)
     }
 
-    fn hold_at_most(&self, bytes: u64) {
-        self.source.hold_at_most(bytes);
+    fn hold_at_most(&self, bytes: u64, again: bool) {
+        self.source.hold_at_most(bytes, again);
     }
 
     fn read(&self, region: &Region) -> Result<Array> {

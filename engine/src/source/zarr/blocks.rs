@@ -70,7 +70,7 @@ impl ZarrArray {
 
     /// Drops the kept chunks of a region whose stored bytes change.
     pub(super) fn forget_cached(&self, region: &Region) {
-        if self.cache.takes(1) {
+        if self.cache.takes(1, true) {
             let chunks = self.chunks();
             chunks.touching(region).for_each(|at| self.cache.forget(chunks.number(&at)));
         }
@@ -160,7 +160,7 @@ impl ZarrArray {
         let from = part.relative_to(&inside.start);
         let size = self.description.dtype.size();
         let bytes = pipeline.decoded_len() as u64;
-        if part != inside && self.cache.takes(bytes) {
+        if self.cache.takes(bytes, part != inside) {
             let wanted = Wanted {
                 chunk: self.chunks().number(position),
                 bytes,

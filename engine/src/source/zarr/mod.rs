@@ -175,12 +175,12 @@ impl Source for ZarrArray {
 
     /// Chunks that a block covers in part are kept until its neighbours have read the rest: along
     /// the first axis on which blocks cut chunks, that is a layer of chunks over all later axes.
-    fn held_bytes(&self, block_shape: &[u64]) -> Held {
-        Held::up_to(layer_bytes(self.shape(), self.chunk_shape(), self.dtype(), block_shape))
+    fn held_bytes(&self, block_shape: &[u64], halo: &[u64]) -> Held {
+        Held::up_to(layer_bytes(self.shape(), self.chunk_shape(), self.dtype(), block_shape, halo))
     }
 
-    fn hold_at_most(&self, bytes: u64) {
-        self.cache.set_budget(bytes);
+    fn hold_at_most(&self, bytes: u64, again: bool) {
+        self.cache.set_budget(bytes, again);
     }
 
     fn stored_bytes(&self) -> Option<u64> {
