@@ -87,7 +87,7 @@ fn plan(edge: u64) -> bioimage_engine::Result<(f64, u64)> {
         outputs: std::slice::from_ref(&array),
         domain: Region::whole(&array.shape),
         block_shape: &[64; 3],
-        write_units: &[],
+        write_units: &[None],
         held: &|_| bioimage_engine::source::Held::default(),
         reading: &|_| 0,
         masked: false,

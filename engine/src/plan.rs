@@ -224,13 +224,14 @@ impl Plan {
         let grid = Grid::new(domain, input.block_shape)?;
         let halo = operation.halo(grid.ndim());
         let grid = grid.with_halo(&halo)?;
-        let written = |index: &usize| writes.includes(*index);
-        let outputs: Vec<&ArrayShape> =
-            (0..input.outputs.len()).filter(written).map(|index| &input.outputs[index]).collect();
-        let units: Vec<&Option<WriteUnit>> = (0..input.outputs.len())
-            .filter(written)
-            .map(|index| &input.write_units[index])
-            .collect();
+        let (outputs, units): (Vec<&ArrayShape>, Vec<&Option<WriteUnit>>) = input
+            .outputs
+            .iter()
+            .zip(input.write_units)
+            .enumerate()
+            .filter(|(index, _)| writes.includes(*index))
+            .map(|(_, output)| output)
+            .unzip();
         let mut ownership = Ownership::single(grid.ndim());
         for unit in units.iter().copied().flatten() {
             ownership = ownership.join(&unit.ownership(&grid)?);

@@ -130,14 +130,14 @@ def apply_filter(
                     f"{filter_name}: {name} must be a scalar or a sequence of length {ndim}, got "
                     f"length {len(value)}"
                 )
-        channel = parameters.get("return_channel", 0)
-        if not -ndim <= channel < ndim:
-            raise IndexError(
-                f"index {channel} is out of bounds for axis {ndim} with size {ndim}: the channels "
-                "are the axes of the image."
-            )
-        if channel < 0:
-            parameters["return_channel"] = channel + ndim
+        if return_channel is not None:
+            channel = int(return_channel)
+            if not -ndim <= channel < ndim:
+                raise IndexError(
+                    f"index {channel} is out of bounds for axis {ndim} with size {ndim}: the "
+                    "channels are the axes of the image."
+                )
+            parameters["return_channel"] = channel % ndim
     operation = Operation(
         _VERBS[filter_name], parameters, f"bp.filters.{filter_name}", in_place="filtering"
     )

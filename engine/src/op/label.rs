@@ -232,6 +232,10 @@ impl Operation for Label {
             return Err(Error::argument(format!("label takes one input, not {}", inputs.len())));
         };
         let ndim = input.shape.len();
+        if ndim == 0 {
+            return Err(Error::argument("label needs an array of one axis at least, not a value")
+                .fix("Give an array."));
+        }
         if self.per_slice && ndim < 2 {
             return Err(Error::argument("slices along the first axis need two axes at least")
                 .fix("Leave --per-slice out."));
