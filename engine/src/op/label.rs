@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Parameters of labelling.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
@@ -54,31 +54,64 @@ pub struct Label {
     #[serde(skip)]
     #[schemars(skip)]
     #[arg(skip)]
-    whole: Whole,
+    kept: Kept,
 }
 
 fn one() -> usize {
     1
 }
 
-/// Components that are kept so that they need not be found again.
-#[derive(Clone, Debug, Default)]
-struct Whole(Arc<Mutex<Option<Components>>>);
+/// At most so many bytes of components are kept.
+const KEPT: u64 = 512 << 20;
 
-impl PartialEq for Whole {
+/// Components of blocks that are kept so that they need not be found again.
+#[derive(Clone, Debug, Default)]
+struct Kept(Arc<Mutex<Blocks>>);
+
+#[derive(Debug, Default)]
+struct Blocks {
+    components: BTreeMap<u64, Components>,
+    bytes: u64,
+    limit: u64,
+}
+
+impl PartialEq for Kept {
     /// It makes no difference to what is done.
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Whole {
-    fn keep(&self, components: Components) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(components);
+impl Kept {
+    fn lock(&self) -> MutexGuard<'_, Blocks> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Option<Components> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Keeps them if there is room, or if they are all that there will be.
+    fn keep(&self, block: u64, mut components: Components, are_all: bool) {
+        components.shrink();
+        let mut blocks = self.lock();
+        if are_all || blocks.bytes + components.bytes() <= blocks.limit {
+            blocks.bytes += components.bytes();
+            let of_failed_try = blocks.components.insert(block, components);
+            blocks.bytes -= of_failed_try.map_or(0, |components| components.bytes());
+        }
+    }
+
+    fn take(&self, block: u64) -> Option<Components> {
+        let mut blocks = self.lock();
+        let components = blocks.components.remove(&block)?;
+        blocks.bytes -= components.bytes();
+        Some(components)
+    }
+
+    fn limit(&self, bytes: u64) {
+        let mut blocks = self.lock();
+        blocks.limit = bytes;
+        if bytes == 0 {
+            blocks.components.clear();
+            blocks.bytes = 0;
+        }
     }
 }
 
@@ -261,6 +294,15 @@ impl Operation for Label {
         voxels * (read + binary + 4 + 4 + 8)
     }
 
+    fn kept_bytes(&self, voxels: u64) -> u64 {
+        // Half of it for the places of runs, half for the runs of an image that is not mostly noise.
+        voxels.min(KEPT)
+    }
+
+    fn keep_at_most(&self, bytes: u64) {
+        self.kept.limit(bytes);
+    }
+
     fn works_outside_mask(&self) -> bool {
         true
     }
@@ -268,9 +310,7 @@ impl Operation for Label {
     fn run(&self, io: &BlockIo) -> Result<Product> {
         let (values, components, read) = self.found(io)?;
         let partial = Some(self.border(io.block, &values, &components)?);
-        if io.block.inner.shape == io.inputs[0].shape() {
-            self.whole.keep(components);
-        }
+        self.kept.keep(io.block.id, components, io.block.inner.shape == io.inputs[0].shape());
         Ok(Product { traffic: Traffic { read, written: 0 }, partial })
     }
 
@@ -361,7 +401,7 @@ impl Operation for Number {
     fn run(&self, io: &BlockIo) -> Result<Product> {
         let numbers = self.numbers.as_ref();
         let numbers = numbers.ok_or_else(|| Error::internal("components without numbers"))?;
-        let (components, read) = match self.label.whole.take() {
+        let (components, read) = match self.label.kept.take(io.block.id) {
             Some(components) => (components, 0),
             None => {
                 let (_, components, read) = self.label.found(io)?;

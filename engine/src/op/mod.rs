@@ -153,6 +153,17 @@ pub trait Operation: Send + Sync {
     /// between. The planner adds what masks, write units and held data take.
     fn block_bytes(&self, outer_voxels: u64, inputs: &[ArrayShape], outputs: &[ArrayShape]) -> u64;
 
+    /// Bytes that it would keep for the next pass over so many voxels, so as not to compute them again.
+    fn kept_bytes(&self, voxels: u64) -> u64 {
+        let _ = voxels;
+        0
+    }
+
+    /// Says how many bytes it may keep from now on.
+    fn keep_at_most(&self, bytes: u64) {
+        let _ = bytes;
+    }
+
     /// Works on one block.
     ///
     /// # Errors

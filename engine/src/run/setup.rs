@@ -15,7 +15,7 @@ use crate::grid::{Region, same_shape};
 use crate::op::{ArrayShape, Operation, OperationSpec};
 use crate::plan::{Plan, PlanInput, TASKS_PER_WORKER, WriteUnit, auto_block_shape};
 use crate::source::zarr::{GroupDescription, NewArray, ZarrArray, describe_group_above};
-use crate::source::{Sink, Source, Spec};
+use crate::source::{Held, Sink, Source, Spec};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -265,8 +265,14 @@ impl Setup {
             }
         };
         let halo = self.operation.halo(shape.len());
+        // Worker processes know nothing of each other's blocks.
+        let kept = match self.options.backend {
+            Backend::Local => self.operation.kept_bytes(domain.voxels()),
+            Backend::Subprocess | Backend::Slurm => 0,
+        };
         let held = |block_shape: &[u64]| {
-            self.inputs.iter().map(|input| input.held_bytes(block_shape, &halo)).sum()
+            let of_inputs = self.inputs.iter().map(|input| input.held_bytes(block_shape, &halo));
+            of_inputs.chain([Held::up_to(kept)]).sum()
         };
         let reading = |block_shape: &[u64]| {
             self.inputs.iter().map(|input| input.read_bytes(block_shape)).sum()

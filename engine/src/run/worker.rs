@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result, RetryClass};
 use crate::op::blockwise::cropped;
 use crate::op::{BlockIo, Operation, Product, pass, written};
 use crate::plan::Plan;
-use crate::source::{Sink, Source};
+use crate::source::{Held, Sink, Source};
 use std::fs::File;
 use std::io::Write;
 use std::iter::Peekable;
@@ -82,18 +82,24 @@ impl Job {
         Ok(Job { operation, ..self.clone() })
     }
 
-    /// Lets the inputs hold what the plan allows for between blocks.
+    /// Lets the inputs hold what the plan allows for between blocks, and the operation keep what they
+    /// leave.
     pub fn set_held_memory(&self) {
-        let ndim = self.request.domain.ndim();
-        let again = self.operation.halo(ndim).iter().any(|halo| *halo > 0);
+        let grid = self.plan.grid();
+        let halo = self.operation.halo(grid.ndim());
+        let again = halo.iter().any(|halo| *halo > 0);
+        let held = self.inputs.iter().map(|input| input.held_bytes(&grid.block_shape, &halo));
+        let for_inputs = self.plan.memory.held.min(held.sum::<Held>().most);
         for input in &self.inputs {
-            input.hold_at_most(self.plan.memory.held / self.inputs.len().max(1) as u64, again);
+            input.hold_at_most(for_inputs / self.inputs.len() as u64, again);
         }
+        self.operation.keep_at_most(self.plan.memory.held - for_inputs);
     }
 
     /// Lets go of what inputs hold: their arrays may live on and change after the run.
     pub fn give_back_held_memory(&self) {
         self.inputs.iter().for_each(|input| input.hold_at_most(0, false));
+        self.operation.keep_at_most(0);
     }
 
     /// Flushes the file systems of the outputs to stable storage.

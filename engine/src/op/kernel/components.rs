@@ -38,6 +38,18 @@ impl Components {
         self.width
     }
 
+    /// Bytes that they take.
+    pub fn bytes(&self) -> u64 {
+        let Runs { foreground, starts, before, parents, covering, .. } = &self.runs;
+        let words = foreground.capacity() + starts.capacity() + covering.capacity();
+        (8 * words + 4 * (before.capacity() + parents.capacity())) as u64
+    }
+
+    /// Takes no more than is needed.
+    pub fn shrink(&mut self) {
+        self.runs.parents.shrink_to_fit();
+    }
+
     /// For each voxel its component, 0 where the value is zero.
     pub fn labels(&self) -> Vec<u32> {
         let mut labels = in_large_pages(vec![0; self.voxels]);

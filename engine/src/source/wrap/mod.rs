@@ -125,6 +125,11 @@ trait Transform: Send + Sync {
         block_shape.to_vec()
     }
 
+    /// How much of that is read for the next block, too, along each axis.
+    fn overlap(&self) -> Vec<u64> {
+        vec![0; self.shape().len()]
+    }
+
     /// Bytes that a block takes besides itself and what is read for it.
     fn scratch_bytes(&self, block_shape: &[u64], taken: &[u64]) -> u64 {
         let _ = (block_shape, taken);
@@ -172,12 +177,15 @@ impl<T: Transform> Source for Wrapped<T> {
     fn held_bytes(&self, block_shape: &[u64], halo: &[u64]) -> Held {
         let grown: Vec<u64> = block_shape.iter().zip(halo).map(|(n, halo)| n + 2 * halo).collect();
         let (taken, outer) = (self.transform.taken(block_shape), self.transform.taken(&grown));
-        let halo: Vec<u64> = outer
+        // What two neighbours both take is a halo, too.
+        let own: Vec<u64> = taken
             .iter()
-            .zip(&taken)
-            .map(|(outer, n)| outer.saturating_sub(*n).div_ceil(2))
+            .zip(self.transform.overlap())
+            .map(|(n, both)| n.saturating_sub(both).max(1))
             .collect();
-        self.source.held_bytes(&taken, &halo)
+        let halo: Vec<u64> =
+            outer.iter().zip(&own).map(|(outer, n)| outer.saturating_sub(*n).div_ceil(2)).collect();
+        self.source.held_bytes(&own, &halo)
     }
 
     fn read_bytes(&self, block_shape: &[u64]) -> u64 {
@@ -187,7 +195,8 @@ impl<T: Transform> Source for Wrapped<T> {
     }
 
     fn hold_at_most(&self, bytes: u64, again: bool) {
-        self.source.hold_at_most(bytes, again);
+        let overlaps = self.transform.overlap().iter().any(|both| *both > 0);
+        self.source.hold_at_most(bytes, again || overlaps);
     }
 
     fn read(&self, region: &Region) -> Result<Array> {

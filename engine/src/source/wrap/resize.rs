@@ -151,6 +151,11 @@ impl Transform for ResizeTransform {
             .collect()
     }
 
+    fn overlap(&self) -> Vec<u64> {
+        let margins = margins(&self.sigma, self.source_shape.len());
+        margins.iter().map(|margin| 2 * margin + u64::from(self.parameters.order)).collect()
+    }
+
     fn scratch_bytes(&self, block_shape: &[u64], taken: &[u64]) -> u64 {
         smoothing_bytes(&self.sigma, taken)
             + Separable::scratch_bytes(self.parameters.order, block_shape)
