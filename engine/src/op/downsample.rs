@@ -106,12 +106,6 @@ impl Downsample {
     /// # Errors
     /// `invalid-argument` for factors that do not fit the array.
     pub fn resized(&self, input: Arc<dyn Source>) -> Result<Arc<dyn Source>> {
-        if input.shape().is_empty() {
-            return Err(Error::argument(
-                "downsample needs an array of one axis at least, not a value",
-            )
-            .fix("Give an array."));
-        }
         let factors = self.scale_factor.for_axes("the scale factor", input.shape().len())?;
         if factors.contains(&0) {
             return Err(Error::argument(format!("the scale factor {} has a 0", self.scale_factor))

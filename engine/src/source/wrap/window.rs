@@ -29,6 +29,10 @@ impl Parameters for Window {
     type Transform = WindowTransform;
     fn transform(self, source: &dyn Source) -> Result<WindowTransform> {
         let source_shape = source.shape().to_vec();
+        if source_shape.is_empty() {
+            return Err(Error::argument("windows need an array of one axis at least, not a value")
+                .fix("Give an array."));
+        }
         if self.factors.len() != source_shape.len() || self.factors.contains(&0) {
             return Err(Error::argument(format!(
                 "factors {} do not fit an array of {} axes",
