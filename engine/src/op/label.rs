@@ -446,6 +446,30 @@ fn pieces(shape: &[u64], row_len: usize) -> Vec<Region> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn components_are_kept_while_there_is_room_and_counted_once() {
+        let found = || {
+            let mut found = components(&[1u8, 0, 1], &[3], 1, Joined::Foreground).unwrap();
+            found.shrink();
+            found
+        };
+        let (kept, bytes) = (Kept::default(), found().bytes());
+        kept.keep(0, found(), false);
+        assert!(kept.take(0).is_none(), "without room nothing is kept");
+        kept.limit(2 * bytes);
+        // A block that is tried again replaces what was found before.
+        for block in [0, 0, 1, 2] {
+            kept.keep(block, found(), false);
+        }
+        assert_eq!(kept.take(0).unwrap().labels(), [1, 0, 2]);
+        assert!(kept.take(0).is_none() && kept.take(2).is_none());
+        assert_eq!(kept.lock().bytes, bytes);
+        kept.limit(0);
+        assert!(kept.take(1).is_none());
+        kept.keep(5, found(), true);
+        assert!(kept.take(5).is_some(), "all that there is");
+    }
     use crate::run::folder::Code;
     use crate::run::{Options, Output, RunState, Setup};
     use crate::source::memory::MemoryArray;

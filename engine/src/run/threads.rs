@@ -31,7 +31,8 @@ pub fn run(
         })
         .collect::<Result<Vec<_>>>()?;
     let memory = &MemoryGauge::from_now();
-    job.set_held_memory();
+    // The next pass is worked on by this process, too.
+    job.operation.keep_at_most(job.set_held_memory());
     let next = SharedGroups::new(tasks);
     let finished = CancelToken::new();
     std::thread::scope(|scope| {

@@ -82,9 +82,8 @@ impl Job {
         Ok(Job { operation, ..self.clone() })
     }
 
-    /// Lets the inputs hold what the plan allows for between blocks, and the operation keep what they
-    /// leave.
-    pub fn set_held_memory(&self) {
+    /// Lets the inputs hold what the plan allows for between blocks, and returns what they leave.
+    pub fn set_held_memory(&self) -> u64 {
         let grid = self.plan.grid();
         let halo = self.operation.halo(grid.ndim());
         let again = halo.iter().any(|halo| *halo > 0);
@@ -93,7 +92,7 @@ impl Job {
         for input in &self.inputs {
             input.hold_at_most(for_inputs / self.inputs.len() as u64, again);
         }
-        self.operation.keep_at_most(self.plan.memory.held - for_inputs);
+        self.plan.memory.held - for_inputs
     }
 
     /// Lets go of what inputs hold: their arrays may live on and change after the run.

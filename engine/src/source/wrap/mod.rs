@@ -177,11 +177,12 @@ impl<T: Transform> Source for Wrapped<T> {
     fn held_bytes(&self, block_shape: &[u64], halo: &[u64]) -> Held {
         let grown: Vec<u64> = block_shape.iter().zip(halo).map(|(n, halo)| n + 2 * halo).collect();
         let (taken, outer) = (self.transform.taken(block_shape), self.transform.taken(&grown));
-        // What two neighbours both take is a halo, too.
+        // What two neighbours both take is a halo, too; who takes all has none.
         let own: Vec<u64> = taken
             .iter()
             .zip(self.transform.overlap())
-            .map(|(n, both)| n.saturating_sub(both).max(1))
+            .zip(self.source.shape())
+            .map(|((n, both), whole)| if n < whole { n.saturating_sub(both).max(1) } else { *n })
             .collect();
         let halo: Vec<u64> =
             outer.iter().zip(&own).map(|(outer, n)| outer.saturating_sub(*n).div_ceil(2)).collect();
