@@ -206,6 +206,18 @@ pub struct Error {
     /// The host language's traceback, where one exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceback: Option<String>,
+    /// The change of the request that the fix speaks of, where there is exactly one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Box<Change>>,
+}
+
+/// A change of a request that was refused, after which it is not refused for the same reason.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Change {
+    /// The argument, such as `block_shape`.
+    pub argument: String,
+    /// Its new value, as it is typed.
+    pub value: String,
 }
 
 /// The engine's result.
@@ -214,13 +226,21 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), fix: None, traceback: None }
+        Error { kind, message: message.into(), fix: None, traceback: None, change: None }
     }
 
     /// Adds the sentence that says what to do.
     #[must_use]
     pub fn fix(mut self, fix: impl Into<String>) -> Self {
         self.fix = Some(fix.into());
+        self
+    }
+
+    /// Adds the change that the fix speaks of.
+    #[must_use]
+    pub fn change(mut self, argument: &str, value: impl Into<String>) -> Self {
+        let change = Change { argument: argument.to_owned(), value: value.into() };
+        self.change = Some(Box::new(change));
         self
     }
 

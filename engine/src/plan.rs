@@ -275,6 +275,12 @@ impl Plan {
         self.stages.iter().map(|stage| stage.grid.domain.voxels()).sum()
     }
 
+    /// How much more is read than worked on for the sake of the blocks' neighbourhoods: 0.1 for a tenth.
+    pub fn halo_overhead(&self) -> f64 {
+        let outer: f64 = self.stages.iter().map(|stage| stage.grid.outer_voxels()).sum();
+        outer / self.voxels().max(1) as f64 - 1.0
+    }
+
     /// The stage that a block belongs to.
     pub fn stage_of(&self, block: u64) -> usize {
         self.stages.partition_point(|stage| stage.first_block <= block).saturating_sub(1)
@@ -414,10 +420,10 @@ fn project_memory(
         };
         smaller = best;
     }
-    Err(error.fix(format!(
-        "Use --block-shape {}, fewer workers, or raise the budget with --memory.",
-        shape_text(&smaller)
-    )))
+    let smaller = shape_text(&smaller);
+    let fix =
+        format!("Use --block-shape {smaller}, fewer workers, or raise the budget with --memory.");
+    Err(error.fix(fix).change("block_shape", smaller))
 }
 
 /// Memory of a block that lies in one piece: it stays in a core's cache from one step to the next.

@@ -62,6 +62,7 @@ fn print_reply(reply: &Reply) {
         Reply::Nothing => return,
         Reply::Text(text) => text.clone(),
         Reply::Value(value) => value.text.clone(),
+        Reply::Panel(panel) => panel.text(),
         Reply::Run(view) => {
             let live = LiveView::open(view.clone(), None).and_then(|mut live| {
                 live.poll()?;

@@ -28,7 +28,39 @@ pub struct Arrays {
     pub note: String,
 }
 
+/// What is written in one piece, or else read: extents on the blocks' axes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grain {
+    /// A chunk.
+    pub chunk: Option<Vec<u64>>,
+    /// A shard.
+    pub shard: Option<Vec<u64>>,
+}
+
 impl Arrays {
+    /// The grain of the output, or of the input where nothing is written.
+    pub fn grain(&self) -> Grain {
+        let ndim = self.inputs.first().map_or(0, |input| input.shape().len());
+        let (chunk, shard) = match (self.outputs.first(), self.inputs.first()) {
+            (Some(Output::New { new, .. }), _) => (Some(new.chunks.clone()), new.shards.clone()),
+            (Some(Output::Existing(sink)), _) => (sink.chunks(), sink.shards()),
+            (None, Some(input)) => (input.chunks(), input.shards()),
+            (None, None) => (None, None),
+        };
+        // Channels lie before the blocks' axes.
+        let trailing = |shape: Vec<u64>| shape[shape.len().saturating_sub(ndim)..].to_vec();
+        Grain { chunk: chunk.map(trailing), shard: shard.map(trailing) }
+    }
+
+    /// Names of the blocks' axes; empty where the file does not tell.
+    pub fn axes(&self) -> Vec<String> {
+        let Some(input) = self.inputs.first() else { return Vec::new() };
+        let mut names: Vec<String> =
+            input.metadata().axes.into_iter().map(|axis| axis.name).collect();
+        names.resize(input.shape().len(), String::new());
+        names
+    }
+
     /// Opens the arrays; a missing output is described.
     ///
     /// # Errors
@@ -214,7 +246,8 @@ impl Arrays {
     }
 }
 
-fn open(text: &str, host: &dyn Host) -> Result<Arc<dyn Source>> {
+/// Opens an array that a line names.
+pub fn open(text: &str, host: &dyn Host) -> Result<Arc<dyn Source>> {
     match host.array(text) {
         Some(array) => Ok(array),
         None => locate(text)?.open(),
@@ -296,7 +329,8 @@ fn check_existing<P: Parameters>(
     }
 }
 
-fn describe(array: &dyn Source) -> String {
+/// An array in a few words.
+pub fn describe(array: &dyn Source) -> String {
     let mut text = format!("{} {}", shape_text(array.shape()), array.dtype().short_name());
     if let Some(chunks) = array.chunks() {
         text += &format!(", chunks {}", shape_text(&chunks));

@@ -69,6 +69,22 @@ pub fn complete(line: &str, cursor: usize) -> Completion {
     Completion { start, end: before.len(), matches }
 }
 
+/// What may be typed where a value of this argument is meant.
+pub fn for_argument(argument: &Arg, typed: &str) -> Vec<Match> {
+    let mut matches = Vec::new();
+    values(argument, &[], typed, &mut matches);
+    matches.retain(|found| found.text.starts_with(typed));
+    matches
+}
+
+/// The paths that begin with what is typed.
+pub fn paths_from(typed: &str) -> Vec<Match> {
+    let mut matches = Vec::new();
+    paths(typed, &mut matches);
+    matches.retain(|found| found.text.starts_with(typed));
+    matches
+}
+
 /// The whole words before the cursor, where the word at the cursor starts, and what it says so far.
 fn words(before: &str) -> (Vec<String>, usize, String) {
     let mut words = Vec::new();
@@ -162,7 +178,7 @@ fn values(argument: &Arg, before: &[String], typed: &str, matches: &mut Vec<Matc
         matches.push(value(possible.get_name(), &help));
     }
     match (argument.get_id().as_str(), argument.get_value_hint()) {
-        (_, ValueHint::AnyPath) => paths(typed, matches),
+        (_, ValueHint::AnyPath | ValueHint::FilePath) => paths(typed, matches),
         ("run", _) => {
             let root = Config::load().unwrap_or_default().run_root();
             let run = |text| Match { text, kind: "run", help: String::new() };

@@ -1,8 +1,9 @@
 //! `bp config`: shows and sets defaults.
 
 use super::options::{OutputOptions, cores};
+use super::panel::SlurmForm;
 use super::table::Table;
-use super::{Reply, Value};
+use super::{Host, Reply, Value};
 use crate::config::slurm::{self, SLURM_KEYS, SlurmKey};
 use crate::config::{Config, KEYS, Key, known};
 use crate::error::Result;
@@ -41,10 +42,13 @@ fn keys_help() -> String {
 }
 
 /// `bp config`.
-pub fn config(args: &ConfigArgs) -> Result<Reply> {
+pub fn config(args: &ConfigArgs, host: &dyn Host) -> Result<Reply> {
     match args.keys.split_first() {
-        Some((first, keys)) if first == SLURM => cluster(keys),
-        _ => general(&args.keys),
+        Some((first, [])) if first == SLURM && host.shows_panels() && !args.output.json => {
+            Ok(Reply::Panel(Box::new(SlurmForm::new()?)))
+        }
+        Some((first, keys)) if first == SLURM => cluster(keys).map(Reply::Value),
+        _ => general(&args.keys).map(Reply::Value),
     }
 }
 
@@ -55,17 +59,17 @@ fn parts(words: &[String]) -> (Vec<(&str, &str)>, Vec<&str>) {
     (set, names.collect())
 }
 
-fn general(words: &[String]) -> Result<Reply> {
+fn general(words: &[String]) -> Result<Value> {
     let (set, names) = parts(words);
     if !set.is_empty() {
         Config::set(&set)?;
     }
-    let shown: Vec<Key> = match names.len() {
+    let keys: Vec<Key> = match names.len() {
         0 => KEYS.to_vec(),
         _ => names.into_iter().map(known).collect::<Result<_>>()?,
     };
     let config = Config::load()?;
-    let rows = shown.iter().map(|key| {
+    let rows = keys.iter().map(|key| {
         let (value, is_set) = effective(&config, key.name);
         row(key.name, value, if is_set { "set" } else { "default" }, key.help)
     });
@@ -73,23 +77,23 @@ fn general(words: &[String]) -> Result<Reply> {
     let file = Config::path();
     let json = json!({
         "file": file,
-        "values": shown.iter().map(|key| (key.name.to_owned(), effective(&config, key.name).0.into()))
+        "values": keys.iter().map(|key| (key.name.to_owned(), effective(&config, key.name).0.into()))
             .collect::<serde_json::Map<_, _>>(),
     });
     let mut note = format!("file: {}", file.display());
     if words.is_empty() {
         note += "\nbp config slurm shows the defaults for the cluster";
     }
-    Ok(reply(rows, &note, json))
+    Ok(shown(rows, &note, json))
 }
 
 /// `bp config slurm`.
-fn cluster(words: &[String]) -> Result<Reply> {
+pub fn cluster(words: &[String]) -> Result<Value> {
     let (set, names) = parts(words);
     if !set.is_empty() {
         slurm::assign(&set)?;
     }
-    let shown: Vec<SlurmKey> = match names.len() {
+    let keys: Vec<SlurmKey> = match names.len() {
         0 => SLURM_KEYS.to_vec(),
         _ => names.into_iter().map(slurm::known).collect::<Result<_>>()?,
     };
@@ -107,12 +111,12 @@ fn cluster(words: &[String]) -> Result<Reply> {
             },
         }
     };
-    let rows = shown.iter().map(|key| {
+    let rows = keys.iter().map(|key| {
         let (value, from) = value_of(key.name);
         row(key.name, value_text(&value), from, key.help)
     });
     let rows = rows.collect();
-    let values = shown.iter().map(|key| (key.name.to_owned(), value_of(key.name).0));
+    let values = keys.iter().map(|key| (key.name.to_owned(), value_of(key.name).0));
     let values: serde_json::Map<_, _> = values.collect();
     let json = json!({ "file": stored.file, "values": values });
     let mut note = format!("file: {}", stored.file.display());
@@ -122,17 +126,17 @@ fn cluster(words: &[String]) -> Result<Reply> {
     } else if written != stored.file {
         note += &format!("; bp config slurm key=value writes to {}", written.display());
     }
-    Ok(reply(rows, &note, json))
+    Ok(shown(rows, &note, json))
 }
 
 fn row(name: &str, value: String, from: &str, help: &str) -> Vec<String> {
     vec![name.to_owned(), value, from.to_owned(), help.to_owned()]
 }
 
-fn reply(rows: Vec<Vec<String>>, note: &str, json: serde_json::Value) -> Reply {
+fn shown(rows: Vec<Vec<String>>, note: &str, json: serde_json::Value) -> Value {
     let table = Table { header: &["key", "value", "from", "meaning"], rows };
     let text = format!("{}\n{note}", table.text());
-    Reply::Value(Value { text, html: Some(table.html()), json })
+    Value { text, html: Some(table.html()), json }
 }
 
 /// A value on one line.

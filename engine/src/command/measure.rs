@@ -2,10 +2,10 @@
 
 use super::arrays::Arrays;
 use super::follow::Show;
-use super::operate::{Inputs, Request, carry_out};
+use super::operate::{Inputs, Outlook, Request, carry_out, outlook, start};
 use super::options::{OutputOptions, RunOptions};
 use super::table::Table as Shown;
-use super::{Host, Reply, Value};
+use super::{Host, Reply, RunView, Value};
 use crate::array::Array;
 use crate::config::Config;
 use crate::dispatch;
@@ -69,7 +69,22 @@ macro_rules! verbs {
 
             /// Does, shows or hands over the run.
             pub fn run(self, show: Show, host: &mut dyn Host) -> Result<Reply> {
-                match self { $(MeasurementVerb::$verb(request) => measure(&request, show, host),)* }
+                match self { $(MeasurementVerb::$verb(request) => measure(*request, show, host),)* }
+            }
+
+            /// What the request comes to; nothing is written.
+            pub fn outlook(&self, host: &dyn Host) -> Outlook {
+                match self { $(MeasurementVerb::$verb(request) => outlook(&**request, host),)* }
+            }
+
+            /// Starts the run and returns.
+            pub fn start(self, host: &dyn Host) -> Result<RunView> {
+                match self { $(MeasurementVerb::$verb(request) => start(*request, host),)* }
+            }
+
+            /// The file that the table is to be written to.
+            pub fn table(&self) -> Option<&Path> {
+                match self { $(MeasurementVerb::$verb(request) => request.table.as_deref(),)* }
             }
 
             /// The same request in the languages of the front ends.
@@ -102,6 +117,12 @@ impl<P: Parameters + 'static> Request for Measure<P> {
         &mut self.common
     }
 
+    fn open(&mut self, host: &dyn Host) -> Result<Arrays> {
+        let arrays = Arrays::to_measure(&self.inputs.paths, &self.common, host)?;
+        check_target(self.table.as_deref(), self.common.overwrite)?;
+        Ok(arrays)
+    }
+
     fn words(&self) -> Vec<String> {
         Measure::words(self)
     }
@@ -112,16 +133,14 @@ impl<P: Parameters + 'static> Request for Measure<P> {
 }
 
 fn measure<P: Parameters + 'static>(
-    request: &Measure<P>,
+    request: Measure<P>,
     show: Show,
     host: &mut dyn Host,
 ) -> Result<Reply> {
-    let common = &request.common;
-    let arrays = Arrays::to_measure(&request.inputs.paths, common, host)?;
-    check_target(request.table.as_deref(), common.overwrite)?;
+    let (table, detach) = (request.table.clone(), request.common.detach);
     let quiet = Show { json: false, ..show };
-    match carry_out(request, arrays, quiet, host)? {
-        Reply::Run(run) if !common.detach => tell(&run.folder, request.table.as_deref()),
+    match carry_out(request, quiet, host)? {
+        Reply::Run(run) if !detach => tell(&run.folder, table.as_deref()).map(Reply::Value),
         reply => Ok(reply),
     }
 }
@@ -130,7 +149,7 @@ fn measure<P: Parameters + 'static>(
 pub fn result(args: &ResultArgs) -> Result<Reply> {
     let folder = registry::find(&Config::load()?.run_root(), &args.run)?;
     check_target(args.table.as_deref(), args.overwrite)?;
-    tell(&folder, args.table.as_deref())
+    tell(&folder, args.table.as_deref()).map(Reply::Value)
 }
 
 /// A file that is there is not replaced unasked, which is told before anything is measured.
@@ -153,7 +172,8 @@ fn check_target(path: Option<&Path>, overwrite: bool) -> Result<()> {
 /// So many rows are shown; a file has all.
 const ROWS: u64 = 20;
 
-fn tell(folder: &RunFolder, path: Option<&Path>) -> Result<Reply> {
+/// What a run has measured; the whole table is written to `path`.
+pub fn tell(folder: &RunFolder, path: Option<&Path>) -> Result<Value> {
     let table = folder.table()?;
     if let Some(path) = path {
         write_csv(&table, path)?;
@@ -182,7 +202,7 @@ fn tell(folder: &RunFolder, path: Option<&Path>) -> Result<Reply> {
         "rows": table.rows(),
         "table": columns.into_iter().collect::<serde_json::Map<_, _>>(),
     });
-    Ok(Reply::Value(Value { text, html: Some(html), json }))
+    Ok(Value { text, html: Some(html), json })
 }
 
 fn row_of(

@@ -16,6 +16,7 @@ mod measure;
 mod new_array;
 mod operate;
 mod options;
+pub mod panel;
 mod parse;
 mod plan_text;
 mod runs;
@@ -26,6 +27,7 @@ pub use complete::{Completion, Match, complete};
 pub use detach::drive;
 pub use doctor::kernel_program;
 pub use help::help_at;
+pub use panel::Panel;
 
 use crate::error::{Error, Kind, Result};
 use crate::run::Outcome;
@@ -64,6 +66,11 @@ pub trait Host {
         None
     }
 
+    /// Whether it can show panels: a notebook with widgets.
+    fn shows_panels(&self) -> bool {
+        false
+    }
+
     /// The `bp` program, for worker processes; the one beside this program or on the path by default.
     fn program(&self) -> Option<PathBuf> {
         None
@@ -94,6 +101,8 @@ pub enum Reply {
     Value(Value),
     /// A run, ended or detached.
     Run(RunView),
+    /// What a notebook shows and keeps current.
+    Panel(Box<dyn Panel>),
 }
 
 /// A value that can be shown in several ways.
@@ -131,6 +140,8 @@ enum Verb {
     Measurement(measure::MeasurementVerb),
     /// Show what a run has measured
     Result(measure::ResultArgs),
+    /// Fill in an operation in a form, and see what follows (in a notebook)
+    Ui(panel::UiArgs),
     /// Describe an array: shape, data type, chunks, codec, axes, voxel size, size on disk
     Info(info::InfoArgs),
     /// List the runs on record; collect or remove old ones
@@ -227,7 +238,7 @@ impl Command {
             Verb::Script(args) => Some(&args.output),
             Verb::Config(args) => Some(&args.output),
             Verb::Doctor(args) => Some(&args.output),
-            Verb::Help(_) | Verb::Kernel(_) => None,
+            Verb::Ui(_) | Verb::Help(_) | Verb::Kernel(_) => None,
         }
     }
 
@@ -248,7 +259,8 @@ impl Command {
             Verb::Measurement(verb) => verb.run(show, host),
             Verb::Result(args) => measure::result(&args),
             Verb::Info(args) => info::info(&args, host),
-            Verb::Runs(args) => runs::runs(&args),
+            Verb::Ui(args) => panel::ui(args, host).map(Reply::Panel),
+            Verb::Runs(args) => runs::runs(&args, host),
             Verb::Status(args) => runs::status(&args),
             Verb::Watch(args) => runs::watch(&args, show, host),
             Verb::Logs(args) => runs::logs(&args),
@@ -256,7 +268,7 @@ impl Command {
             Verb::Resume(args) => runs::resume("resume", *args, show, host),
             Verb::Retry(args) => runs::resume("retry", *args, show, host),
             Verb::Script(args) => runs::script(&args),
-            Verb::Config(args) => config::config(&args),
+            Verb::Config(args) => config::config(&args, host),
             Verb::Doctor(args) => doctor::doctor(&args, host),
             Verb::Help(args) => help::help(&args),
             Verb::Kernel(_) => Err(Error::argument("bp kernel works in a shell only")

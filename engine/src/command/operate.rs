@@ -1,11 +1,11 @@
 //! The verbs that run an operation: `bp copy`, and every other one by the same template.
 
-use super::arrays::Arrays;
+use super::arrays::{Arrays, Grain};
 use super::follow::{Show, follow};
 use super::new_array::NewArrayOptions;
 use super::options::{BlockShape, RunOptions, asked_workers, cores};
-use super::plan_text::plan_value;
-use super::{Host, Reply, detach};
+use super::plan_text::Planned;
+use super::{Host, Reply, RunView, detach};
 use crate::config::Config;
 use crate::config::slurm::SlurmDefaults;
 use crate::error::{Error, Kind, Result};
@@ -112,7 +112,17 @@ macro_rules! verbs {
 
             /// Does, shows or hands over the run.
             pub fn run(self, show: Show, host: &mut dyn Host) -> Result<Reply> {
-                match self { $(OperationVerb::$verb(request) => operate(*request, show, host),)* }
+                match self { $(OperationVerb::$verb(request) => carry_out(*request, show, host),)* }
+            }
+
+            /// What the request comes to; nothing is written.
+            pub fn outlook(&self, host: &dyn Host) -> Outlook {
+                match self { $(OperationVerb::$verb(request) => outlook(&**request, host),)* }
+            }
+
+            /// Starts the run and returns.
+            pub fn start(self, host: &dyn Host) -> Result<RunView> {
+                match self { $(OperationVerb::$verb(request) => start(*request, host),)* }
             }
 
             /// The same request in the languages of the front ends.
@@ -147,18 +157,6 @@ fn above(array: &str) -> String {
     array[..at].trim_end_matches(':').to_owned()
 }
 
-fn operate<P: Parameters + 'static>(
-    mut request: Operate<P>,
-    show: Show,
-    host: &mut dyn Host,
-) -> Result<Reply> {
-    let arrays = match P::MAKES_GROUP {
-        true => Arrays::of_group(&mut request, host)?,
-        false => Arrays::open(&request, host)?,
-    };
-    carry_out(&request, arrays, show, host)
-}
-
 /// A request for a run.
 pub trait Request: Clone {
     /// What is asked for.
@@ -172,6 +170,12 @@ pub trait Request: Clone {
 
     /// The same, to be changed.
     fn common_mut(&mut self) -> &mut RunOptions;
+
+    /// Opens or describes the arrays. What the request leaves to them is decided in it.
+    ///
+    /// # Errors
+    /// Those of the formats, and every refusal of the arrays.
+    fn open(&mut self, host: &dyn Host) -> Result<Arrays>;
 
     /// The request as words of the language.
     fn words(&self) -> Vec<String>;
@@ -195,6 +199,13 @@ impl<P: Parameters + 'static> Request for Operate<P> {
         &mut self.common
     }
 
+    fn open(&mut self, host: &dyn Host) -> Result<Arrays> {
+        match P::MAKES_GROUP {
+            true => Arrays::of_group(self, host),
+            false => Arrays::open(self, host),
+        }
+    }
+
     fn words(&self) -> Vec<String> {
         Operate::words(self)
     }
@@ -205,37 +216,89 @@ impl<P: Parameters + 'static> Request for Operate<P> {
 }
 
 /// Does, shows or hands over a run.
-pub fn carry_out<R: Request>(
-    request: &R,
-    arrays: Arrays,
-    show: Show,
-    host: &mut dyn Host,
-) -> Result<Reply> {
-    let config = Config::load()?;
-    let prepared = prepare(request, &arrays, &config, host)?;
+pub fn carry_out<R: Request>(mut request: R, show: Show, host: &mut dyn Host) -> Result<Reply> {
+    let arrays = request.open(host)?;
+    let planned = plan(&request, &arrays, host)?;
     let common = request.common();
     if common.check_nodes {
-        prepared.check_nodes(&host.cancel())?;
+        planned.prepared.check_nodes(&host.cancel())?;
     }
     if common.dry_run {
-        let name = R::Parameters::NAME;
-        let plan = plan_value(name, &request.code(), &config, &prepared, &arrays.note);
-        return Ok(Reply::Value(plan));
+        return Ok(Reply::Value(planned.value()));
     }
     if common.detach {
-        if !prepared.is_reopenable() {
-            return Err(Error::argument("a detached run cannot reach an array in this process")
-                .fix("Use arrays in files, or leave --detach out."));
-        }
-        // The process that leads the run may see another config.
-        let mut detached = request.clone();
-        detached.common_mut().workers = Some(prepared.workers());
-        return detach::start(&detached.words(), show, &config, host);
+        return hand_over(request, &planned, show, host);
     }
     if !show.quiet {
-        host.text(&arrays.note);
+        host.text(&planned.note);
     }
-    follow(prepared.start()?, show, host)
+    follow(planned.prepared.start()?, show, host)
+}
+
+/// Leaves the run to a process of its own.
+fn hand_over<R: Request>(
+    mut request: R,
+    planned: &Planned,
+    show: Show,
+    host: &dyn Host,
+) -> Result<Reply> {
+    if !planned.prepared.is_reopenable() {
+        return Err(Error::argument("a detached run cannot reach an array in this process")
+            .fix("Use arrays in files, or leave --detach out."));
+    }
+    // The process that leads the run may see another config.
+    request.common_mut().workers = Some(planned.prepared.workers());
+    detach::start(&request.words(), show, &planned.config, host)
+}
+
+/// What a request comes to, as far as that can be told.
+pub struct Outlook {
+    /// The request in the languages of the front ends.
+    pub code: Code,
+    /// What is written or else read in one piece: chunk and shard.
+    pub grain: Grain,
+    /// The plan, or why there is none.
+    pub planned: Result<Planned>,
+}
+
+/// Plans a request as for a run of which nothing is shown but the plan.
+pub fn outlook<R: Request>(request: &R, host: &dyn Host) -> Outlook {
+    let mut request = request.clone();
+    let opened = request.open(host);
+    let (grain, planned) = match opened {
+        Ok(arrays) => (arrays.grain(), plan(&request, &arrays, host)),
+        Err(error) => (Grain::default(), Err(error)),
+    };
+    Outlook { code: request.code(), grain, planned }
+}
+
+/// Starts a run that goes on behind the caller, in a process of its own where that is asked for.
+pub fn start<R: Request>(mut request: R, host: &dyn Host) -> Result<RunView> {
+    let arrays = request.open(host)?;
+    let planned = plan(&request, &arrays, host)?;
+    if request.common().check_nodes {
+        planned.prepared.check_nodes(&host.cancel())?;
+    }
+    if !request.common().detach {
+        return Ok(RunView::of(planned.prepared.start()?));
+    }
+    match hand_over(request, &planned, Show { json: false, quiet: true }, host)? {
+        Reply::Run(run) => Ok(run),
+        _ => Err(Error::internal("a detached run is no run")),
+    }
+}
+
+fn plan<R: Request>(request: &R, arrays: &Arrays, host: &dyn Host) -> Result<Planned> {
+    let config = Config::load()?;
+    let prepared = prepare(request, arrays, &config, host)?;
+    Ok(Planned {
+        operation: R::Parameters::NAME,
+        code: request.code(),
+        note: arrays.note.clone(),
+        axes: arrays.axes(),
+        config,
+        prepared,
+    })
 }
 
 /// Plans with as many workers as were asked for, or else with as many as the memory allows.

@@ -3,6 +3,7 @@
 use super::code::code_with_paths;
 use super::follow::{Show, ended, follow, left_alone};
 use super::options::{OutputOptions, SlurmOptions, push};
+use super::panel::RunsTable;
 use super::table::{Table, duration_text};
 use super::{Host, Reply, RunView, Value, detach};
 use crate::config::{Config, parse_bytes};
@@ -15,6 +16,7 @@ use crate::run::registry::{self, RunSummary};
 use crate::run::slurm::{self, Efficiency, Usage};
 use crate::run::{Backend, Outcome, Resume, Run, RunState, is_on_cluster, state_of, tail};
 use serde_json::json;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// What `bp runs` takes.
@@ -133,27 +135,34 @@ fn find(name: &str) -> Result<RunFolder> {
 }
 
 /// `bp runs`.
-pub fn runs(args: &RunsArgs) -> Result<Reply> {
+pub fn runs(args: &RunsArgs, host: &dyn Host) -> Result<Reply> {
     let root = Config::load()?.run_root();
     let removed = match &args.action {
+        None if host.shows_panels() && !args.output.json => {
+            return Ok(Reply::Panel(Box::new(RunsTable::new()?)));
+        }
         None => return Ok(Reply::Value(list(&registry::list(&root)))),
         Some(RunsAction::Gc { older_than }) => registry::collect_garbage(&root, *older_than)?,
-        Some(RunsAction::Remove { run }) => {
-            // All are looked up before the first is removed.
-            let folders = run.iter().map(|name| registry::find(&root, name));
-            let folders = folders.collect::<Result<Vec<_>>>()?;
-            for folder in &folders {
-                registry::remove(&root, folder)?;
-            }
-            folders.iter().map(RunFolder::name).collect()
-        }
+        Some(RunsAction::Remove { run }) => remove(&root, run)?,
     };
     let mut text = format!("{} run(s) removed", removed.len());
     removed.iter().for_each(|name| text += &format!("\n{name}"));
     Ok(Reply::Value(Value { text, html: None, json: json!({ "removed": removed }) }))
 }
 
-fn list(runs: &[RunSummary]) -> Value {
+/// Removes the folders of runs and gives their names.
+pub fn remove(root: &Path, runs: &[impl AsRef<str>]) -> Result<Vec<String>> {
+    // All are looked up before the first is removed.
+    let folders = runs.iter().map(|name| registry::find(root, name.as_ref()));
+    let folders = folders.collect::<Result<Vec<_>>>()?;
+    for folder in &folders {
+        registry::remove(root, folder)?;
+    }
+    Ok(folders.iter().map(RunFolder::name).collect())
+}
+
+/// The list of runs.
+pub fn list(runs: &[RunSummary]) -> Value {
     let row = |run: &RunSummary| {
         let counts = &run.counts;
         vec![

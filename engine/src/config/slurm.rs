@@ -4,6 +4,7 @@
 
 use super::{at_home, config_home, parse_bytes, save, text_of, unknown, variable, wrong_file};
 use crate::error::{Error, Result};
+use crate::plan::TASKS_PER_WORKER;
 use crate::run::slurm::{SlurmSettings, parse_memory, parse_time};
 use std::path::{Path, PathBuf};
 use toml::Value;
@@ -15,11 +16,14 @@ pub struct SlurmKey {
     pub name: &'static str,
     /// What it means.
     pub help: &'static str,
-    holds: Holds,
+    /// What its value is.
+    pub holds: Holds,
 }
 
+/// What the value of a key is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Holds {
+pub enum Holds {
+    /// Any text.
     Text,
     /// A time as Slurm writes it.
     Time,
@@ -29,7 +33,9 @@ enum Holds {
     Bytes,
     /// A whole number of at least so many.
     Count(i64),
+    /// A number of seconds.
     Seconds,
+    /// Texts, one a line.
     Lines,
 }
 
@@ -180,7 +186,15 @@ impl SlurmDefaults {
     /// `invalid-argument` for a file or a value that is not understood, naming file and key.
     pub fn load() -> Result<SlurmDefaults> {
         let stored = stored(None)?;
-        let mut table = stored.checked()?;
+        SlurmDefaults::of(stored.checked()?)
+            .map_err(|error| wrong_file(&stored.file, &error.message))
+    }
+
+    /// What a checked table says.
+    ///
+    /// # Errors
+    /// `invalid-argument` for a value that is not understood.
+    pub fn of(mut table: toml::Table) -> Result<SlurmDefaults> {
         let mut count = |name: &str| table.remove(name).and_then(|value| value.as_integer());
         let tasks_per_worker = count("tasks_per_worker").map(i64::cast_unsigned);
         let retries = count("retries").map(|retries| u32::try_from(retries).unwrap_or(u32::MAX));
@@ -190,7 +204,7 @@ impl SlurmDefaults {
             table.remove(name);
         }
         let settings =
-            table.try_into().map_err(|error| wrong_file(&stored.file, error.message()))?;
+            table.try_into().map_err(|error: toml::de::Error| Error::argument(error.message()))?;
         Ok(SlurmDefaults { settings, tasks_per_worker, retries, memory })
     }
 }
@@ -200,7 +214,7 @@ impl SlurmKey {
     ///
     /// # Errors
     /// `invalid-argument`.
-    fn check(&self, value: &Value) -> Result<Option<Value>> {
+    pub fn check(&self, value: &Value) -> Result<Option<Value>> {
         let text = || match value {
             Value::String(text) => Some(text.clone()),
             Value::Integer(number) => Some(number.to_string()),
@@ -252,13 +266,27 @@ impl SlurmKey {
         })
     }
 
-    /// The value that is meant by what is typed behind `key=`.
-    fn typed(&self, text: &str) -> Value {
+    /// A value as it is typed.
+    pub fn typed_text(value: &Value) -> String {
+        match value {
+            Value::String(text) => text.clone(),
+            Value::Array(lines) => {
+                lines.iter().map(SlurmKey::typed_text).collect::<Vec<_>>().join("\n")
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// The value that is meant by what is typed, such as behind `key=`.
+    pub fn of_text(&self, text: &str) -> Value {
         let text_as_it_is = || Value::String(text.to_owned());
         match self.holds {
             Holds::Count(_) => text.parse().map_or_else(|_| text_as_it_is(), Value::Integer),
             Holds::Seconds => text.parse().map_or_else(|_| text_as_it_is(), Value::Float),
-            Holds::Lines => Value::Array(vec![text_as_it_is()]),
+            Holds::Lines => {
+                let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+                Value::Array(lines.map(|line| Value::String(line.to_owned())).collect())
+            }
             _ => text_as_it_is(),
         }
     }
@@ -270,7 +298,7 @@ impl SlurmKey {
 /// As [`write`].
 pub fn assign(assignments: &[(&str, &str)]) -> Result<PathBuf> {
     let typed = assignments.iter().map(|(name, text)| {
-        let value = (!text.is_empty()).then(|| known(name).map(|key| key.typed(text)));
+        let value = (!text.is_empty()).then(|| known(name).map(|key| key.of_text(text)));
         Ok(((*name).to_owned(), value.transpose()?))
     });
     write(None, false, &typed.collect::<Result<Vec<_>>>()?)
@@ -323,6 +351,16 @@ pub fn write(
     }
     save(&path, &document.to_string())?;
     Ok(path)
+}
+
+/// What holds for a key that is not set, as it is typed; none where the cluster or the rest of the
+/// config decides.
+pub fn default_of(name: &str) -> Option<String> {
+    if name == "tasks_per_worker" {
+        return Some(TASKS_PER_WORKER.to_string());
+    }
+    let defaults = toml::Table::try_from(SlurmSettings::default()).unwrap_or_default();
+    defaults.get(name).map(SlurmKey::typed_text)
 }
 
 /// The key of this name.

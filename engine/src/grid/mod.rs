@@ -101,6 +101,20 @@ impl Grid {
         self.len() == 0
     }
 
+    /// Voxels of the outer regions of all blocks together.
+    pub fn outer_voxels(&self) -> f64 {
+        let along = |axis: usize| -> f64 {
+            let (extent, halo) = (self.domain.shape[axis], self.halo[axis]);
+            let starts = (0..extent).step_by(self.block_shape[axis] as usize);
+            let outer = |start: u64| {
+                let end = (start + self.block_shape[axis]).min(extent);
+                (end + halo).min(extent) - start.saturating_sub(halo)
+            };
+            starts.map(|start| outer(start) as f64).sum()
+        };
+        (0..self.ndim()).map(along).product()
+    }
+
     /// Position of a block in the grid.
     pub fn position(&self, id: u64) -> Vec<u64> {
         unravel(id, &self.blocks_per_axis())
@@ -214,6 +228,18 @@ mod tests {
         assert_eq!(block.outer, Region::new([9, 0], [3, 7]));
         assert_eq!(block.inner_in_outer(), Region::new([1, 4], [2, 3]));
         assert!(grid.block(6).is_err());
+    }
+
+    #[test]
+    fn the_voxels_of_all_outer_regions_are_counted() {
+        for (shape, block, halo) in
+            [([10, 7], [4, 4], [1, 9]), ([8, 8], [8, 8], [3, 3]), ([9, 5], [2, 5], [0, 2])]
+        {
+            let grid = Grid::new(Region::new([2, 0], shape), &block).unwrap();
+            let grid = grid.with_halo(&halo).unwrap();
+            let outer = (0..grid.len()).map(|id| grid.block(id).unwrap().outer.voxels());
+            assert_eq!(grid.outer_voxels(), outer.sum::<u64>() as f64);
+        }
     }
 
     #[test]

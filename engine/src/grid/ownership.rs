@@ -120,6 +120,7 @@ fn unsafe_shape(grid: &Grid, unit: &[u64], axis: usize, origin: bool) -> Error {
         )
         .fix(format!("Start the region at {aligned} or {} on axis {axis}.", aligned + unit[axis]));
     }
+    let safe = shape_text(&safe_block_shape(&grid.block_shape, unit));
     Error::new(
         Kind::UnsafeBlockShape,
         format!(
@@ -128,7 +129,8 @@ fn unsafe_shape(grid: &Grid, unit: &[u64], axis: usize, origin: bool) -> Error {
             shape_text(&grid.block_shape)
         ),
     )
-    .fix(format!("Use block shape {}.", shape_text(&safe_block_shape(&grid.block_shape, unit))))
+    .fix(format!("Use block shape {safe}."))
+    .change("block_shape", safe)
 }
 
 fn gcd(a: u64, b: u64) -> u64 {

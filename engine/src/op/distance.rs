@@ -34,6 +34,7 @@ pub enum Wanted {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 pub struct Distance {
     /// How far beyond its block a worker looks: the longest distance that is exact
+    #[schemars(extend("unit" = "voxels"))]
     #[arg(long, value_name = "N[,N...]")]
     pub halo: PerAxis<u64>,
     /// Extents of a voxel [default: 1 along every axis]

@@ -58,6 +58,7 @@ impl Method {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 pub struct Downsample {
     /// Voxels that become one, such as 2 or 1,2,2
+    #[schemars(extend("unit" = "voxels", "minimum" = 1))]
     #[arg(long, short = 'f', value_name = "N[,N...]")]
     pub scale_factor: PerAxis<u64>,
     /// How voxels become one: by sampling, or from all voxels of the window that they are

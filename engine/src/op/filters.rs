@@ -131,6 +131,7 @@ macro_rules! filters {
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
         pub struct $name {
             /// Standard deviation of the Gaussian, in voxels, such as 2 or 1,2,2
+            #[schemars(extend("unit" = "voxels", "exclusiveMinimum" = 0))]
             #[arg(long, value_name = "S[,S...]")]
             pub sigma: PerAxis<f64>,
             $($(#[$field_doc])* pub $field: $type,)*
@@ -179,6 +180,7 @@ filters! {
     Structure = "structure", "bp.filters.structure_tensor_eigenvalues",
     StructureTensorEigenvalues {
         /// Standard deviation of the second Gaussian, which smooths the products of derivatives
+        #[schemars(extend("unit" = "voxels", "exclusiveMinimum" = 0))]
         #[arg(long, value_name = "S[,S...]")]
         outer_scale: PerAxis<f64>,
         /// The only eigenvalue that is written, from 0, the largest [default: all, as channels]
@@ -192,9 +194,11 @@ filters! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 pub struct DifferenceOfGaussians {
     /// Standard deviation of the Gaussian that smooths what is kept, in voxels, such as 1 or 0.5,1,1
+    #[schemars(extend("unit" = "voxels", "exclusiveMinimum" = 0))]
     #[arg(long, value_name = "S[,S...]")]
     pub sigma_low: PerAxis<f64>,
     /// Standard deviation of the Gaussian that smooths what is taken away
+    #[schemars(extend("unit" = "voxels", "exclusiveMinimum" = 0))]
     #[arg(long, value_name = "S[,S...]")]
     pub sigma_high: PerAxis<f64>,
 }

@@ -78,6 +78,7 @@ macro_rules! grey {
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
         pub struct $name {
             /// How far the neighbourhood reaches from its voxel, such as 1 or 0,2,2
+            #[schemars(extend("unit" = "voxels"))]
             #[arg(long, value_name = "N[,N...]")]
             pub radius: PerAxis<u64>,
             /// Which voxels within the radius are neighbours

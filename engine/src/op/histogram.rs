@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub struct Histogram {
     /// How many bins
     #[serde(default = "ten")]
+    #[schemars(range(min = 1))]
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub bins: u64,
     /// First and last edge, such as 0,255 [default: the least and the greatest value]

@@ -40,6 +40,7 @@ pub struct Label {
     pub threshold: Option<f64>,
     /// Along how many axes at once neighbours may differ: 1 for faces, up to the number of axes
     #[serde(default = "one")]
+    #[schemars(range(min = 1))]
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub connectivity: usize,
     /// Voxels of different values are never of one component

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub struct LocalMaxima {
     /// How far around a maximum no voxel is higher, and how near to the border none is looked for
     #[serde(default = "one")]
+    #[schemars(extend("unit" = "voxels"))]
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub min_distance: u64,
     /// Maxima are above this [default: the least value]

@@ -24,6 +24,7 @@ const ROW: u64 = 1024;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 pub struct Median {
     /// How far the neighbourhood reaches from its voxel, such as 1 or 0,2,2
+    #[schemars(extend("unit" = "voxels"))]
     #[arg(long, value_name = "N[,N...]")]
     pub radius: PerAxis<u64>,
 }

@@ -30,6 +30,7 @@ pub struct Pyramid {
     pub levels: Option<u8>,
     /// Voxels that become one from level to level, such as 1,2,2 [default: 2 along axes of space]
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("unit" = "voxels", "minimum" = 1))]
     #[arg(long, short = 'f', value_name = "N[,N...]")]
     pub scale_factor: Option<PerAxis<u64>>,
     /// How voxels become one; mode and sample are for labels

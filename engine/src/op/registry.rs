@@ -95,6 +95,34 @@ macro_rules! measurements {
 }
 pub(crate) use measurements;
 
+macro_rules! names {
+    ($($(#[doc = $help:literal])* $verb:ident($parameters:ty),)*) => {
+        [$((<$parameters as Parameters>::NAME, concat!($($help),*).trim_ascii())),*]
+    };
+}
+
+/// The names of the operations that have a verb, and what each does.
+pub fn verbs() -> Vec<(&'static str, &'static str)> {
+    let mut all = operations!(names).to_vec();
+    all.extend(measurements!(names));
+    all
+}
+
+macro_rules! schemas {
+    ($($(#[$help:meta])* $verb:ident($parameters:ty),)*) => {
+        |name: &str| match name {
+            $(<$parameters as Parameters>::NAME => Some(schemars::schema_for!($parameters)),)*
+            _ => None,
+        }
+    };
+}
+
+/// The JSON Schema of the parameters of an operation that has a verb.
+pub fn schema(name: &str) -> Option<serde_json::Value> {
+    let (arrays, measurements) = (operations!(schemas), measurements!(schemas));
+    arrays(name).or_else(|| measurements(name)).map(schemars::Schema::to_value)
+}
+
 macro_rules! finder {
     ($($(#[$help:meta])* $verb:ident($parameters:ty),)*) => {
         |spec: &OperationSpec| -> Option<Result<Arc<dyn Operation>>> {

@@ -53,10 +53,12 @@ pub struct RelabelConsecutive {
 pub struct SizeFilter {
     /// Objects of fewer voxels become 0 [default: any size is large enough]
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("unit" = "voxels"))]
     #[arg(long, value_name = "VOXELS")]
     pub min_size: Option<u64>,
     /// Objects of more voxels become 0 [default: no size is too large]
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("unit" = "voxels"))]
     #[arg(long, value_name = "VOXELS")]
     pub max_size: Option<u64>,
     /// Leave the other objects their labels; else they become 1, 2, 3, ...

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 pub struct Watershed {
     /// How far beyond its block a worker looks for seeds
+    #[schemars(extend("unit" = "voxels"))]
     #[arg(long, value_name = "N[,N...]")]
     pub halo: PerAxis<u64>,
     /// Lowest and highest height, between which there are 65536 steps [default: those of each block]

@@ -414,7 +414,7 @@ impl RunFolder {
 }
 
 /// A name in which nothing has a meaning for the file system.
-fn file_name(name: &str) -> String {
+pub(super) fn file_name(name: &str) -> String {
     name.chars().map(|c| if c.is_alphanumeric() || c == '_' { c } else { '-' }).collect()
 }
 

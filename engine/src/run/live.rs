@@ -227,33 +227,13 @@ impl LiveView {
                 Ok(plain(json!({ "type": "ok" })))
             }
             Some("retry" | "resume") => {
-                self.view.resume(&self.resume_asked_for(content)?)?;
+                self.view.resume(&Resume::asked_for(content, self.program.clone())?)?;
                 Ok(plain(json!({ "type": "ok" })))
             }
             Some("block") => Ok(plain(self.block(content)?)),
             other => Err(Error::argument(format!("a widget asked for {other:?}"))
                 .fix("Use the widget and the engine of one version.")),
         }
-    }
-
-    fn resume_asked_for(&self, content: &Value) -> Result<Resume> {
-        let backend = match content.get("backend").and_then(Value::as_str) {
-            None | Some("") => None,
-            Some(name) => {
-                Some(<Backend as clap::ValueEnum>::from_str(name, false).map_err(|_| {
-                    Error::argument(format!("unknown backend '{name}'"))
-                        .fix("Use local, subprocess or slurm.")
-                })?)
-            }
-        };
-        let budget = match content.get("memory") {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) if text.trim().is_empty() => None,
-            Some(Value::String(text)) => Some(crate::config::parse_bytes(text)?),
-            Some(value) => value.as_u64(),
-        };
-        let workers = content.get("workers").and_then(Value::as_u64);
-        Ok(Resume { backend, workers, budget, program: self.program.clone(), ..Resume::default() })
     }
 
     fn block(&self, content: &Value) -> Result<Value> {

@@ -2,7 +2,7 @@
 
 use super::Backend;
 use super::driver::{Outcome, RunState, state_of};
-use super::folder::{Request, RunFolder};
+use super::folder::{Request, RunFolder, file_name};
 use super::monitor::{Counts, Monitor};
 use crate::error::{Error, Kind, Result, nearest};
 use serde::Serialize;
@@ -35,6 +35,8 @@ pub struct RunSummary {
     pub outputs: Vec<String>,
     /// Host.
     pub host: String,
+    /// Who asked for it.
+    pub user: String,
     /// Where blocks are worked on.
     pub backend: String,
     /// When it was made.
@@ -69,6 +71,7 @@ impl RunSummary {
             counts,
             outputs: outputs.collect(),
             host: request.host,
+            user: request.user,
             backend: match folder.latest_attempt() {
                 0 => String::new(),
                 latest => folder.attempt(latest)?.backend.as_str().to_owned(),
@@ -164,7 +167,10 @@ pub struct Pace {
 
 /// The median pace of the latest runs of an operation on a backend that went through in one attempt.
 pub fn pace(root: &Path, operation: &str, backend: Backend) -> Option<Pace> {
+    let named = format!("-{}-", file_name(operation));
     let pace_of = |path: &PathBuf| -> Option<f64> {
+        // Thousands of runs may be on record, and most names tell that they are of no use here.
+        path.file_name()?.to_str()?.contains(&named).then_some(())?;
         let folder = RunFolder::open(path).ok()?;
         let outcome: Outcome = folder.read("outcome.json").ok()?;
         let attempt = folder.attempt(1).ok()?;

@@ -13,11 +13,13 @@ use super::slurm::{self, SlurmSettings};
 use super::subprocess::worker_command;
 use super::worker::Job;
 use super::{Backend, Run, journal};
+use crate::config::parse_bytes;
 use crate::config::slurm::SlurmDefaults;
 use crate::error::{Error, Kind, Result};
 use crate::op::written;
 use crate::plan::{Plan, Stage, TASKS_PER_WORKER, divide};
 use crate::source::Source;
+use serde_json::Value;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,6 +47,40 @@ pub struct Resume {
     pub slurm: Option<SlurmSettings>,
     /// Where folders are by now that the request names elsewhere.
     pub paths: Vec<PathMap>,
+}
+
+impl Resume {
+    /// What a widget asks for: `workers`, `backend` and `memory`, each as it is typed; what is empty stays
+    /// as it was.
+    ///
+    /// # Errors
+    /// `invalid-argument`.
+    pub fn asked_for(content: &Value, program: Option<PathBuf>) -> Result<Resume> {
+        let typed = |key: &str| match &content[key] {
+            Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let backend = |name: String| {
+            <Backend as clap::ValueEnum>::from_str(&name, false).map_err(|_| {
+                Error::argument(format!("unknown backend '{name}'"))
+                    .fix("Use local, subprocess or slurm.")
+            })
+        };
+        let count = |text: String| {
+            text.parse().ok().filter(|workers| *workers > 0).ok_or_else(|| {
+                Error::argument(format!("'{text}' is not a number of workers"))
+                    .fix("Give a whole number of at least 1.")
+            })
+        };
+        Ok(Resume {
+            backend: typed("backend").map(backend).transpose()?,
+            workers: typed("workers").map(count).transpose()?,
+            budget: typed("memory").map(|text| parse_bytes(&text)).transpose()?,
+            program,
+            ..Resume::default()
+        })
+    }
 }
 
 /// The next attempt, before anything is opened for it.

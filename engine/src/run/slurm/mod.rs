@@ -10,6 +10,7 @@ mod jobs;
 mod leader;
 mod limits;
 mod nodes;
+pub mod offers;
 mod probe;
 mod script;
 mod settings;

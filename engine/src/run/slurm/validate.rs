@@ -157,13 +157,13 @@ fn check_time(asked: &Asked, all: &[Nodes], chosen: &[&Nodes]) -> Result<()> {
 
 /// What accounting lets a user do.
 #[derive(Debug)]
-struct Association {
-    account: String,
+pub(super) struct Association {
+    pub account: String,
     /// The only partition that it holds for; empty for all.
-    partition: String,
-    qos: Vec<String>,
-    is_default: bool,
-    is_admin: bool,
+    pub partition: String,
+    pub qos: Vec<String>,
+    pub is_default: bool,
+    pub is_admin: bool,
 }
 
 fn check_account(asked: &Asked, chosen: &[&Nodes]) -> Result<()> {
@@ -176,10 +176,8 @@ fn check_account(asked: &Asked, chosen: &[&Nodes]) -> Result<()> {
     }
     // Slurm goes by the user's number, not by what the environment says.
     let user = call("id", &["-un"])?.trim().to_owned();
-    let format = "format=cluster,account,partition,qos,defaultaccount,adminlevel";
-    let arguments = ["-n", "-P", "show", "user", &user, "withassoc", format];
     // Without an answer Slurm itself has the word.
-    let Ok(text) = call("sacctmgr", &arguments) else { return Ok(()) };
+    let Ok(text) = associations_of(&user) else { return Ok(()) };
     let associations = parse_associations(&text, value("ClusterName"));
     if associations.is_empty() {
         return Ok(());
@@ -197,7 +195,14 @@ fn check_account(asked: &Asked, chosen: &[&Nodes]) -> Result<()> {
     check_access(asked, account, &call("scontrol", &["show", "partition", "-a", "-o"])?, chosen)
 }
 
-fn parse_associations(text: &str, cluster: &str) -> Vec<Association> {
+/// What accounting lets a user do, a line for each association.
+pub(super) fn associations_of(user: &str) -> Result<String> {
+    let format = "format=cluster,account,partition,qos,defaultaccount,adminlevel";
+    call("sacctmgr", &["-n", "-P", "show", "user", user, "withassoc", format])
+}
+
+/// The associations that hold on a cluster.
+pub(super) fn parse_associations(text: &str, cluster: &str) -> Vec<Association> {
     let row = |line: &str| {
         let fields: Vec<&str> = line.split('|').collect();
         let [its_cluster, account, partition, qos, default, admin] = fields[..] else {

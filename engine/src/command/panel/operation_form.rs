@@ -1,0 +1,546 @@
+//! The form of an operation: its fields, what follows from what is typed into them, and the run.
+
+use super::super::arrays::{Grain, describe, open};
+use super::super::operate::Outlook;
+use super::super::table::escape;
+use super::super::{Action, Command, Host, Verb, complete};
+use super::fields::{self, Access, Field, Kind as FieldKind, Section, slurm_key};
+use super::shown_run::{Measured, ShownRun};
+use super::typed::{self, Values, typed};
+use super::{News, Panel, State, unknown};
+use crate::config::slurm;
+use crate::error::{Error, Kind, Result};
+use crate::grid::shape_text;
+use crate::run::folder::Code;
+use crate::run::live::RunView;
+use crate::run::slurm::offers;
+use crate::source::path::locate_output;
+use crate::source::{Source, Spec};
+use serde_json::{Value as Json, json};
+use std::path::Path;
+
+/// The form of an operation.
+pub struct OperationForm {
+    operation: String,
+    values: Values,
+    sections: Vec<Section>,
+    begun: bool,
+    shown: ShownRun,
+}
+
+impl OperationForm {
+    /// The form of an operation, filled with values by the names of its fields.
+    ///
+    /// # Errors
+    /// `invalid-argument` for an operation or a field that there is not, with the nearest.
+    pub fn new(operation: &str, values: Values) -> Result<OperationForm> {
+        let sections = fields::of_operation(operation)?;
+        let names: Vec<&str> = all(&sections).map(|field| field.name.as_str()).collect();
+        if let Some(name) = values.keys().find(|name| !names.contains(&name.as_str())) {
+            let fix = match crate::error::nearest(name, names.iter().copied()) {
+                Some(near) => format!("Did you mean '{near}'?"),
+                None => format!("The fields are {}.", names.join(", ")),
+            };
+            let message = format!("the form of {operation} has no field '{name}'");
+            return Err(Error::argument(message).fix(fix));
+        }
+        let (operation, shown) = (operation.to_owned(), ShownRun::default());
+        Ok(OperationForm { operation, values, sections, begun: false, shown })
+    }
+
+    /// The form that the words of a line fill.
+    ///
+    /// # Errors
+    /// `invalid-argument` for what is no line of an operation.
+    pub fn of_words(words: &[String]) -> Result<OperationForm> {
+        let (operation, values) = typed::values_of(words)?;
+        OperationForm::new(&operation, values)
+    }
+
+    fn form(&self) -> Json {
+        let about = fields::operations().find(|(name, _)| *name == self.operation);
+        json!({
+            "operation": self.operation,
+            "help": about.map_or("", |(_, help)| help),
+            "sections": self.sections,
+        })
+    }
+
+    /// Goes over to another operation, or other values.
+    fn change(&mut self, operation: &str, values: Values) -> Result<News> {
+        let changed = OperationForm::new(operation, values)?;
+        self.operation = changed.operation;
+        self.values = changed.values;
+        self.sections = changed.sections;
+        let (form, values) = (self.form(), Json::from(self.values.clone()));
+        let news = News::of(json!({ "type": "form", "form": form, "values": values }));
+        Ok(news.with("form", form).with("values", values))
+    }
+
+    fn answer(&mut self, request: &Json, host: &dyn Host) -> Result<News> {
+        let text = |key: &str| request[key].as_str().unwrap_or_default();
+        if let Json::Object(values) = &request["values"] {
+            self.values.clone_from(values);
+        }
+        match text("type") {
+            "plan" => Ok(News::of(self.plan(host))),
+            "form" => {
+                let sections = fields::of_operation(text("operation"))?;
+                let mut values = self.values.clone();
+                values.retain(|name, _| all(&sections).any(|field| field.name == *name));
+                self.change(text("operation"), values)
+            }
+            "read" => {
+                let (operation, values) = typed::read(text("line"))?;
+                self.change(&operation, values)
+            }
+            "complete" => {
+                let matches = self.complete(text("name"), text("text"))?;
+                Ok(News::of(json!({
+                    "type": "complete", "name": text("name"), "matches": matches,
+                })))
+            }
+            "offers" => Ok(News::of(offers::ask().json())),
+            "start" => self.start(host),
+            "save" => self.save(),
+            _ => self.shown.receive(request).ok_or_else(|| unknown(request)),
+        }
+    }
+
+    /// The line as the engine understands it, or the refusal of the form as it is.
+    fn verb(&self) -> Result<Verb, Json> {
+        let verb = fields::verb(&self.operation).map_err(|error| self.refusal(&error))?;
+        let words = typed::words(&verb, &self.values).map_err(|name| {
+            let label = all(&self.sections).find(|field| field.name == name);
+            let label = label.map_or(&name, |field| &field.label);
+            json!({
+                "kind": "incomplete",
+                "message": format!("{} needs {label}", self.operation),
+                "fix": "Fill in the fields that are marked.",
+                "field": name,
+                "change": null,
+            })
+        })?;
+        match Command::from_words(words).map_err(|error| self.refusal(&error))?.0 {
+            Action::Verb(verb) => Ok(verb),
+            Action::Help(_) => Err(self.refusal(&Error::internal("a form asks for help"))),
+        }
+    }
+
+    fn outlook(&self, host: &dyn Host) -> Result<Outlook, Json> {
+        match self.verb()? {
+            Verb::Operation(verb) => Ok(verb.outlook(host)),
+            Verb::Measurement(verb) => Ok(verb.outlook(host)),
+            _ => Err(self.refusal(&Error::internal("a form of no operation"))),
+        }
+    }
+
+    fn plan(&self, host: &dyn Host) -> Json {
+        let (code, grain, plan, refusal) = match self.outlook(host) {
+            Ok(Outlook { code, grain, planned: Ok(planned) }) => {
+                (Some(code), grain, Some(planned.value().json), None)
+            }
+            Ok(Outlook { code, grain, planned: Err(error) }) => {
+                (Some(code), grain, None, Some(self.refusal(&error)))
+            }
+            Err(refusal) => (None, Grain::default(), None, Some(refusal)),
+        };
+        json!({
+            "type": "plan",
+            "code": code.map(|code| Code { bp: format!("%bp {}", code.bp), ..code }),
+            "refusal": refusal,
+            "paths": self.paths(plan.as_ref(), host),
+            "presets": presets(&grain),
+            "plan": plan,
+        })
+    }
+
+    /// An error with the field that it is about.
+    fn refusal(&self, error: &Error) -> Json {
+        let change = error
+            .change
+            .as_ref()
+            .filter(|change| all(&self.sections).any(|field| field.name == change.argument));
+        json!({
+            "kind": error.kind,
+            "message": error.message,
+            "fix": error.fix,
+            "field": self.field_of(error),
+            "change": change.map(|change| json!({
+                "name": change.argument,
+                "value": change.value,
+                "label": format!("Use {}", change.value),
+            })),
+        })
+    }
+
+    /// The field that an error is about: errors name options, begin with a parameter, or quote paths.
+    fn field_of(&self, error: &Error) -> Option<String> {
+        if let Some(change) = &error.change {
+            return Some(change.argument.clone());
+        }
+        if error.message.starts_with("block shape ") {
+            return Some("block_shape".to_owned());
+        }
+        let is_part = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+        let mut words = error.message.split(|c| !is_part(c)).enumerate();
+        let option = words.find_map(|(place, word)| {
+            all(&self.sections).find(|field| {
+                field.option.as_deref() == Some(word) || (place == 0 && field.name == word)
+            })
+        });
+        let named = option.or_else(|| {
+            all(&self.sections).filter(|field| field.kind == FieldKind::Path).find(|field| {
+                typed(&self.values, &field.name)
+                    .is_some_and(|path| error.message.contains(&format!("'{path}'")))
+            })
+        });
+        named.map(|field| field.name.clone())
+    }
+
+    /// What the paths hold.
+    fn paths(&self, plan: Option<&Json>, host: &dyn Host) -> State {
+        let note = |field: &Field| {
+            let path = typed(&self.values, &field.name)?;
+            let told = match (field.access?, field.name.as_str()) {
+                (Access::Read, _) => match open(&path, host) {
+                    Ok(source) => json!({ "text": in_words(&*source) }),
+                    Err(error) => json!({ "error": error.report() }),
+                },
+                (Access::Write, "output") => {
+                    let told = plan.and_then(|plan| plan["note"].as_str());
+                    let told = told.and_then(|note| note.strip_prefix(&format!("{path}: ")));
+                    match told {
+                        Some(note) => json!({ "note": note }),
+                        None => output_note(&path, host),
+                    }
+                }
+                (Access::Write, _) => {
+                    let there = Path::new(&path).exists();
+                    json!({ "note": if there { "exists" } else { "will be made" } })
+                }
+            };
+            Some((field.name.clone(), told))
+        };
+        all(&self.sections).filter_map(note).collect()
+    }
+
+    fn complete(&self, name: &str, text: &str) -> Result<Vec<Json>> {
+        let verb = fields::verb(&self.operation)?;
+        let argument = verb.get_arguments().find(|argument| argument.get_id() == name);
+        let argument = argument.ok_or_else(|| {
+            Error::argument(format!("the form of {} has no field '{name}'", self.operation))
+        })?;
+        Ok(complete::for_argument(argument, text).into_iter().map(in_json).collect())
+    }
+
+    fn start(&mut self, host: &dyn Host) -> Result<News> {
+        let verb = self.verb().map_err(|refusal| {
+            let text = |key: &str| refusal[key].as_str().unwrap_or_default().to_owned();
+            Error::argument(text("message")).fix(text("fix"))
+        })?;
+        let (run, measured) = match verb {
+            Verb::Operation(verb) => (verb.start(host)?, None),
+            Verb::Measurement(verb) => {
+                let table = verb.table().map(Path::to_owned);
+                (verb.start(host)?, Some(Measured { table }))
+            }
+            _ => return Err(Error::internal("a form of no operation")),
+        };
+        let id = run.folder.request()?.id;
+        self.shown.show(run, measured, host.program())?;
+        Ok(News::of(json!({ "type": "ok", "run": id })).going_on())
+    }
+
+    /// What is asked of Slurm becomes the default.
+    fn save(&self) -> Result<News> {
+        let asked = self.sections.iter().filter(|section| section.name == "slurm");
+        let asked = asked
+            .flat_map(|section| &section.fields)
+            .filter_map(|field| Some((slurm_key(&field.name)?, typed(&self.values, &field.name)?)));
+        let asked: Vec<(&str, String)> = asked.collect();
+        if asked.is_empty() {
+            return Err(Error::argument("no field of Slurm is filled in, so nothing is saved")
+                .fix("Fill in what is to be the default."));
+        }
+        let values = asked.iter().map(|(key, text)| (*key, text.as_str()));
+        let file = slurm::assign(&values.collect::<Vec<_>>())?;
+        let saved: Vec<&str> = asked.iter().map(|(key, _)| *key).collect();
+        Ok(News::of(json!({ "type": "saved", "file": file, "saved": saved })))
+    }
+
+    /// The line, as far as it is complete.
+    fn line(&self) -> String {
+        let words = fields::verb(&self.operation)
+            .ok()
+            .and_then(|verb| typed::words(&verb, &self.values).ok())
+            .and_then(|words| Command::from_words(words).ok());
+        let code = match words.map(|command| command.0) {
+            Some(Action::Verb(Verb::Operation(verb))) => verb.code().bp,
+            Some(Action::Verb(Verb::Measurement(verb))) => verb.code().bp,
+            _ => format!("{} ...", self.operation),
+        };
+        format!("%bp {code}")
+    }
+}
+
+impl Panel for OperationForm {
+    fn view(&self) -> &'static str {
+        "operation-form"
+    }
+
+    fn poll(&mut self) -> Result<News> {
+        let news = self.shown.poll()?;
+        if std::mem::replace(&mut self.begun, true) {
+            return Ok(news);
+        }
+        let operations: Vec<Json> = fields::operations()
+            .map(|(name, help)| json!({ "name": name, "help": help }))
+            .collect();
+        let values = Json::from(self.values.clone());
+        let first = news.with("operations", operations).with("form", self.form());
+        let first = first.with("values", values).with("interrupt_only", false);
+        Ok(first.with("run", json!({})).with("status", json!({})).with("result", Json::Null))
+    }
+
+    fn receive(&mut self, request: &Json, host: &dyn Host) -> News {
+        let answer = self.answer(request, host);
+        News::answer(request, answer)
+    }
+
+    fn run(&self) -> Option<RunView> {
+        self.shown.run()
+    }
+
+    fn text(&self) -> String {
+        format!("{}{}", self.line(), self.shown.text())
+    }
+
+    fn html(&self) -> String {
+        format!("<pre>{}</pre>{}", escape(&self.line()), self.shown.html())
+    }
+}
+
+fn all(sections: &[Section]) -> impl Iterator<Item = &Field> {
+    sections.iter().flat_map(|section| &section.fields)
+}
+
+/// A completion as a widget takes it.
+pub fn in_json(found: complete::Match) -> Json {
+    json!({ "text": found.text, "help": found.help })
+}
+
+/// An array in a line below its path.
+fn in_words(source: &dyn Source) -> String {
+    let mut text = describe(source);
+    let metadata = source.metadata();
+    let axes: Vec<&str> = metadata.axes.iter().map(|axis| axis.name.as_str()).collect();
+    if axes.iter().any(|name| !name.is_empty()) {
+        text += &format!(", axes {}", axes.join(","));
+    }
+    let scale = |axis: &crate::source::Axis| {
+        let unit = axis.unit.as_deref().unwrap_or_default();
+        axis.scale.map(|scale| format!("{scale} {unit}").trim_end().to_owned())
+    };
+    let scales: Option<Vec<String>> = metadata.axes.iter().map(scale).collect();
+    match scales.filter(|scales| !scales.is_empty()) {
+        Some(scales) => text + &format!(", voxels of {}", scales.join(" x ")),
+        None => text,
+    }
+}
+
+/// What an output is where no plan tells it.
+fn output_note(path: &str, host: &dyn Host) -> Json {
+    if let Some(sink) = host.sink(path) {
+        return json!({ "text": describe(&*sink) });
+    }
+    let there = locate_output(path).and_then(|spec| match spec.open() {
+        Ok(source) => Ok(Some(source)),
+        Err(error) if error.kind == Kind::NotFound && matches!(spec, Spec::Zarr { .. }) => Ok(None),
+        Err(error) => Err(error),
+    });
+    match there {
+        Ok(Some(source)) => json!({ "text": format!("exists: {}", describe(&*source)) }),
+        Ok(None) => json!({ "note": "will be made" }),
+        Err(error) => json!({ "error": error.report() }),
+    }
+}
+
+/// Block shapes to choose from.
+fn presets(grain: &Grain) -> Vec<Json> {
+    let preset = |name: &str, value: String| json!({ "name": name, "value": value });
+    let mut presets = vec![preset("auto", "auto".to_owned())];
+    if let Some(chunk) = &grain.chunk {
+        let times = |factor: u64| {
+            shape_text(&chunk.iter().map(|extent| extent * factor).collect::<Vec<_>>())
+        };
+        presets.extend([preset("chunk", times(1)), preset("2x", times(2)), preset("4x", times(4))]);
+    }
+    presets.extend(grain.shard.as_ref().map(|shard| preset("shard", shape_text(shard))));
+    presets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Silent;
+    use super::*;
+    use crate::array::Array;
+
+    struct Notebook(Array);
+
+    impl Host for Notebook {
+        fn text(&mut self, _: &str) {}
+        fn run_started(&mut self, _: &RunView) {}
+        fn cancel(&self) -> crate::run::cancel::CancelToken {
+            crate::run::cancel::CancelToken::new()
+        }
+        fn array(&self, name: &str) -> Option<std::sync::Arc<dyn Source>> {
+            let array = crate::source::memory::MemoryArray::from_array(&self.0).unwrap();
+            (name == "raw").then(|| std::sync::Arc::new(array) as _)
+        }
+    }
+
+    fn notebook() -> Notebook {
+        let values: Vec<u8> = (0..64 * 64 * 64).map(|i| (i % 251) as u8).collect();
+        Notebook(Array::from_values(&[64, 64, 64], &values).unwrap())
+    }
+
+    fn form(line: &str) -> OperationForm {
+        OperationForm::of_words(&crate::command::parse::split(line).unwrap()).unwrap()
+    }
+
+    fn ask(form: &mut OperationForm, request: Json, host: &dyn Host) -> Json {
+        form.receive(&request, host).messages[0].content.clone()
+    }
+
+    #[test]
+    fn a_plan_follows_from_what_is_typed() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("out.zarr");
+        let line = format!("gaussian raw {} --sigma 2 --chunks 32,32,32", output.display());
+        let mut form = form(&line);
+        let asked = json!({ "type": "plan", "request": 7, "values": form.values });
+        let answer = ask(&mut form, asked, &notebook());
+        assert_eq!(answer["request"], 7);
+        assert_eq!(answer["refusal"], Json::Null, "{answer}");
+        assert_eq!(answer["paths"]["SRC"]["text"], "64,64,64 u8");
+        assert!(answer["paths"]["output"]["note"].as_str().unwrap().starts_with("new, 64,64,64"));
+        assert!(answer["code"]["bp"].as_str().unwrap().starts_with("%bp gaussian raw"));
+        let names: Vec<&str> = answer["presets"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|preset| preset["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, ["auto", "chunk", "2x", "4x"]);
+        assert_eq!(answer["presets"][2]["value"], "64,64,64");
+        let mut values = form.values.clone();
+        values.insert("block_shape".into(), "32,32,32".into());
+        let answer = ask(&mut form, json!({ "type": "plan", "values": values }), &notebook());
+        assert_eq!(answer["plan"]["grid"], json!([2, 2, 2]));
+        // 6 voxels of halo on one side: 38 for 32 along each axis.
+        let overhead = answer["plan"]["halo_overhead"].as_f64().unwrap();
+        assert!((overhead - ((38.0f64 / 32.0).powi(3) - 1.0)).abs() < 1e-9, "{overhead}");
+        assert!(!output.exists(), "a plan writes nothing");
+    }
+
+    #[test]
+    fn an_unsafe_shape_is_refused_and_mended_by_the_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("out.zarr");
+        let line =
+            format!("copy raw {} --chunks 32,32,32 --block-shape 40,32,32", output.display());
+        let mut form = form(&line);
+        let answer = ask(&mut form, json!({ "type": "plan" }), &notebook());
+        let refusal = &answer["refusal"];
+        assert_eq!(
+            (&refusal["kind"], &refusal["field"]),
+            (&json!("unsafe-block-shape"), &json!("block_shape"))
+        );
+        assert_eq!(answer["plan"], Json::Null);
+        let mut values = form.values.clone();
+        let change = &refusal["change"];
+        values.insert(change["name"].as_str().unwrap().to_owned(), change["value"].clone());
+        let answer = ask(&mut form, json!({ "type": "plan", "values": values }), &notebook());
+        assert_eq!(answer["refusal"], Json::Null, "{answer}");
+    }
+
+    #[test]
+    fn a_refusal_names_its_field() {
+        for (line, field) in [
+            ("copy nowhere.tif out.zarr", "SRC"),
+            ("copy raw", "output"),
+            ("gaussian raw out.zarr", "sigma"),
+            ("gaussian raw out.zarr --sigma 1,2", "sigma"),
+            ("copy raw out.zarr --chunks 8,8", "chunks"),
+            ("copy raw out.zarr --roi 0:99,:,:", "roi"),
+            ("copy raw out.zarr --block-shape 8", "block_shape"),
+        ] {
+            let mut form = form(line);
+            let answer = ask(&mut form, json!({ "type": "plan" }), &notebook());
+            assert_eq!(answer["refusal"]["field"], field, "{line}: {}", answer["refusal"]);
+        }
+        let mut form = form("copy raw out.zarr");
+        let mut values = form.values.clone();
+        values.insert("workers".into(), "many".into());
+        let answer = ask(&mut form, json!({ "type": "plan", "values": values }), &notebook());
+        assert_eq!(answer["refusal"]["field"], "workers");
+    }
+
+    #[test]
+    fn another_operation_keeps_what_both_have() {
+        let mut form = form("gaussian a.tif b.zarr --sigma 2 --workers 3");
+        let news =
+            form.receive(&json!({ "type": "form", "operation": "median" }), &Silent::default());
+        assert_eq!(news.state["form"]["operation"], "median");
+        let kept = json!({ "SRC": "a.tif", "output": "b.zarr", "workers": "3" });
+        assert_eq!(news.state["values"], kept);
+        let read = json!({ "type": "read", "line": "%bp label x.zarr y.zarr --connectivity 3" });
+        let news = form.receive(&read, &Silent::default());
+        assert_eq!(news.state["form"]["operation"], "label");
+        assert_eq!(news.messages[0].content["values"]["connectivity"], "3");
+        let news = form.receive(&json!({ "type": "read", "line": "runs" }), &Silent::default());
+        assert_eq!(news.messages[0].content["type"], "error");
+        assert_eq!(form.operation, "label");
+    }
+
+    #[test]
+    fn a_measurement_is_started_followed_and_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = folder.path().join("table.csv");
+        let mut form = form(&format!("statistics raw --table {}", table.display()));
+        let first = form.poll().unwrap();
+        assert!(first.finished && first.state["operations"].as_array().unwrap().len() > 20);
+        let news = form.receive(&json!({ "type": "start", "request": 1 }), &notebook());
+        assert_eq!(news.messages[0].content["type"], "ok", "{:?}", news.messages);
+        assert!(!news.finished);
+        let mut state = State::new();
+        loop {
+            let news = form.poll().unwrap();
+            state.extend(news.state);
+            if news.finished {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert_eq!(state["status"]["state"], "succeeded", "{state:?}");
+        assert!(state["result"]["html"].as_str().unwrap().contains("<table>"));
+        assert!(std::fs::read_to_string(&table).unwrap().starts_with("count"));
+        let ready = form.receive(&json!({ "type": "ready", "request": 2 }), &Silent::default());
+        assert_eq!(ready.messages[0].content["type"], "cells");
+        assert!(form.text().contains("succeeded"));
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_answered_with_an_error() {
+        let mut form = form("copy");
+        for request in [json!({ "type": "cancel" }), json!({ "type": "nonsense" }), json!(3)] {
+            let answer = ask(&mut form, request, &Silent::default());
+            assert_eq!(answer["type"], "error", "{answer}");
+        }
+        let mut values = Values::new();
+        values.insert("sigm".into(), "2".into());
+        let error = OperationForm::new("gaussian", values).err().unwrap();
+        assert_eq!(error.fix.as_deref(), Some("Did you mean 'sigma'?"));
+    }
+}

@@ -1,0 +1,164 @@
+//! The form of the defaults for a cluster.
+
+use super::super::{Host, complete, config};
+use super::fields::{self, Section};
+use super::typed::{Values, typed};
+use super::{News, Panel, unknown};
+use crate::config::slurm::{self, SLURM_KEYS, SlurmDefaults, SlurmKey};
+use crate::error::{Error, Result};
+use crate::run::live::RunView;
+use crate::run::slurm::{is_there, offers, validate};
+use serde_json::{Value as Json, json};
+use toml::Value;
+
+/// The form of the defaults for a cluster.
+pub struct SlurmForm {
+    sections: Vec<Section>,
+    begun: bool,
+}
+
+/// What the form can say of where the values lie.
+fn state() -> Result<News> {
+    let stored = slurm::stored(None)?;
+    let values: Values = stored
+        .checked()?
+        .iter()
+        .map(|(name, value)| (name.clone(), Json::from(SlurmKey::typed_text(value))))
+        .collect();
+    let read_from = (!slurm::is_ignored() && stored.value.is_some()).then_some(stored.file);
+    let news = News { finished: true, ..News::default() };
+    let news = news.with("file", slurm::file(None).display().to_string());
+    let news = news.with("read_from", json!(read_from));
+    Ok(news.with("values", Json::from(values)))
+}
+
+/// The values as the config holds them; nothing for what is empty.
+fn assignments(values: &Values) -> Vec<(&'static SlurmKey, Option<Value>)> {
+    let value = |key: &SlurmKey| typed(values, key.name).map(|text| key.of_text(&text));
+    SLURM_KEYS.iter().map(|key| (key, value(key))).collect()
+}
+
+impl SlurmForm {
+    /// The form, filled with what the config says.
+    ///
+    /// # Errors
+    /// `invalid-argument` for a config that is not understood, naming file and key.
+    pub fn new() -> Result<SlurmForm> {
+        state()?;
+        Ok(SlurmForm { sections: fields::of_slurm(), begun: false })
+    }
+
+    fn answer(&self, request: &Json) -> Result<News> {
+        let empty = Values::new();
+        let values = request["values"].as_object().unwrap_or(&empty);
+        match request["type"].as_str() {
+            Some("offers") => Ok(News::of(offers::ask().json())),
+            Some("check") => Ok(News::of(check(values))),
+            Some("save") => save(values),
+            Some("complete") => {
+                let text = request["text"].as_str().unwrap_or_default();
+                let matches: Vec<Json> = complete::paths_from(text)
+                    .into_iter()
+                    .map(super::operation_form::in_json)
+                    .collect();
+                let name = &request["name"];
+                Ok(News::of(json!({ "type": "complete", "name": name, "matches": matches })))
+            }
+            _ => Err(unknown(request)),
+        }
+    }
+}
+
+fn problem(field: Option<&str>, error: &Error) -> Json {
+    json!({ "field": field, "message": error.message, "fix": error.fix })
+}
+
+/// How the values are written, and whether the cluster knows them.
+fn check(values: &Values) -> Json {
+    let assignments = assignments(values);
+    let problems: Vec<Json> = assignments
+        .iter()
+        .filter_map(|(key, value)| {
+            let error = key.check(value.as_ref()?).err()?;
+            Some(problem(Some(key.name), &error))
+        })
+        .collect();
+    let told = |cluster: Option<String>, problems: Vec<Json>, note: Option<String>| json!({ "type": "checked", "cluster": cluster, "problems": problems, "note": note });
+    if !is_there() {
+        let note = "Slurm is not installed here: the cluster was not asked.";
+        return told(None, problems, Some(note.to_owned()));
+    }
+    if !problems.is_empty() {
+        return told(None, problems, Some("The cluster is asked when all can be read.".to_owned()));
+    }
+    let table = assignments.into_iter().filter_map(|(key, value)| {
+        let checked = key.check(&value?).ok()??;
+        Some((key.name.to_owned(), checked))
+    });
+    let checked = SlurmDefaults::of(table.collect()).and_then(|all| validate(&all.settings));
+    let problems: Vec<Json> =
+        checked.err().iter().map(|error| problem(field_of(error, values), error)).collect();
+    told(offers::cluster(), problems, None)
+}
+
+/// The field whose value an error quotes.
+fn field_of(error: &Error, values: &Values) -> Option<&'static str> {
+    let quoted = |key: &&SlurmKey| {
+        typed(values, key.name).is_some_and(|text| error.message.contains(&format!("'{text}'")))
+    };
+    let words: [(&str, &str); 5] = [
+        ("a time of", "time"),
+        ("cpus", "cpus_per_task"),
+        ("of memory", "mem"),
+        ("gpus", "gpus"),
+        ("partition", "partition"),
+    ];
+    let named = || words.iter().find(|(word, _)| error.message.contains(word)).map(|(_, key)| *key);
+    // A sentence about a partition's nodes quotes the partition, and is about what they have not.
+    match error.message.starts_with("no node of") || error.message.starts_with("a time of") {
+        true => named(),
+        false => SLURM_KEYS.iter().find(quoted).map(|key| key.name).or_else(named),
+    }
+}
+
+fn save(values: &Values) -> Result<News> {
+    let assignments = assignments(values);
+    let saved: Vec<&str> =
+        assignments.iter().filter(|(_, value)| value.is_some()).map(|(key, _)| key.name).collect();
+    let named: Vec<(String, Option<Value>)> =
+        assignments.iter().map(|(key, value)| (key.name.to_owned(), value.clone())).collect();
+    let file = slurm::write(None, false, &named)?;
+    let mut news = News::of(json!({ "type": "saved", "file": file, "saved": saved }));
+    news.state = state()?.state;
+    Ok(news)
+}
+
+impl Panel for SlurmForm {
+    fn view(&self) -> &'static str {
+        "slurm-form"
+    }
+
+    fn poll(&mut self) -> Result<News> {
+        if std::mem::replace(&mut self.begun, true) {
+            return Ok(News { finished: true, ..News::default() });
+        }
+        Ok(state()?.with("sections", json!(self.sections)))
+    }
+
+    fn receive(&mut self, request: &Json, _host: &dyn Host) -> News {
+        News::answer(request, self.answer(request))
+    }
+
+    fn run(&self) -> Option<RunView> {
+        None
+    }
+
+    fn text(&self) -> String {
+        config::cluster(&[]).map_or_else(|error| error.report(), |value| value.text)
+    }
+
+    fn html(&self) -> String {
+        let value = config::cluster(&[]).unwrap_or_default();
+        value.html.unwrap_or_default()
+    }
+}
