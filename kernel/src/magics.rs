@@ -1,6 +1,6 @@
 //! `%bp`: hands a line to the engine's command language and shows what comes back.
 
-use crate::comms::live::{self, Shown};
+use crate::comms::panel::{self, Shown};
 use crate::completion::{Candidates, Match};
 use crate::execute::Output;
 use crate::rust::{Bundle, Failure};
@@ -32,6 +32,13 @@ pub fn run(line: &str, output: &mut Output<'_>) -> Result<Bundle, Failure> {
     }
     match result.map_err(|error| failure(&error))? {
         Reply::Nothing | Reply::Run(_) => Ok(Bundle::new()),
+        Reply::Panel(shown) => {
+            output.flush();
+            let kernel = output.kernel();
+            panel::show(&kernel.comms, &kernel.iopub, output.message(), shown)
+                .map_err(|error| failure(&error))?;
+            Ok(Bundle::new())
+        }
         Reply::Text(text) => {
             output.print(Stdio::Stdout, &ended(text));
             Ok(Bundle::new())
@@ -87,7 +94,7 @@ impl Host for Cell<'_, '_> {
         self.output.flush();
         let kernel = self.output.kernel();
         let message = self.output.message();
-        match live::show(&kernel.comms, &kernel.iopub, message, run.clone()) {
+        match panel::show_run(&kernel.comms, &kernel.iopub, message, run.clone()) {
             Ok(shown) => self.shown.push(shown),
             // The run goes on without a picture.
             Err(error) => self.output.print(Stdio::Stderr, &ended(error.report())),
@@ -96,5 +103,9 @@ impl Host for Cell<'_, '_> {
 
     fn cancel(&self) -> CancelToken {
         self.output.cancel()
+    }
+
+    fn shows_panels(&self) -> bool {
+        true
     }
 }

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bioimage_rs._native import __version__
     from bioimage_rs._pyramid import pyramid
     from bioimage_rs._runs import Run, attach, runs
-    from bioimage_rs._widgets import RunProgress
+    from bioimage_rs._widgets import OperationForm, RunProgress, RunsTable, SlurmForm, ui
     from bioimage_rs.errors import BioimageError, RunnerError
     from bioimage_rs.runner import (
         RunnerConfig,
@@ -52,11 +52,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BioimageError",
+    "OperationForm",
     "Run",
     "RunProgress",
     "RunnerConfig",
     "RunnerError",
+    "RunsTable",
     "SlurmConfig",
+    "SlurmForm",
     "TensorStorePrecomputedSource",
     "__version__",
     "as_source",
@@ -88,6 +91,7 @@ __all__ = [
     "stats",
     "to_roi",
     "transformation",
+    "ui",
     "util",
     "wrapper",
     "write_slurm_config",
@@ -96,11 +100,14 @@ __all__ = [
 # Everything is imported when it is asked for, so that scripts and worker processes start quickly.
 _PLACES = {
     "BioimageError": "errors",
+    "OperationForm": "_widgets",
     "Run": "_runs",
     "RunProgress": "_widgets",
     "RunnerConfig": "runner",
     "RunnerError": "errors",
+    "RunsTable": "_widgets",
     "SlurmConfig": "runner",
+    "SlurmForm": "_widgets",
     "TensorStorePrecomputedSource": "sources",
     "__version__": "_native",
     "as_source": "sources",
@@ -122,6 +129,7 @@ _PLACES = {
     "pyramid": "_pyramid",
     "runs": "_runs",
     "to_roi": "util",
+    "ui": "_widgets",
     "unload_ipython_extension": "_magic",
     "write_slurm_config": "runner",
 }

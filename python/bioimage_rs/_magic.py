@@ -1,17 +1,20 @@
 """`%bp` and `%%bp`: the `bp` language in IPython, with completion and help from the engine."""
 
+import importlib.util
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
 from bioimage_rs import _native
-from bioimage_rs._progress import View, begin
+from bioimage_rs._host import Host
+from bioimage_rs._progress import in_notebook
 from bioimage_rs._runs import Run, find_program
 from bioimage_rs.errors import BioimageError
-from bioimage_rs.sources import Source, as_source
-from bioimage_rs.sources._array import engine_array
+
+if TYPE_CHECKING:
+    from bioimage_rs._widgets import PanelWidget
 
 
 class Value:
@@ -27,44 +30,6 @@ class Value:
 
     def _repr_html_(self) -> str | None:
         return self.html
-
-
-class _Notebook:
-    """The place where a command was typed, as the engine sees it."""
-
-    def __init__(self, variables: dict[str, Any]) -> None:
-        self._variables = variables
-        self._views: dict[str, View] = {}
-        self.shown: set[str] = set()
-
-    def text(self, text: str) -> None:
-        """Show a note."""
-        sys.stdout.write(text.rstrip("\n") + "\n")
-
-    def run_started(self, native: "_native.Run") -> None:
-        """Show a run from now on."""
-        run = Run(native)
-        self._views[str(run.folder)] = begin(run)
-        self.shown.add(str(run.folder))
-
-    def run_ended(self, native: "_native.Run") -> None:
-        """Show a run's last state."""
-        view = self._views.pop(str(native.folder), None)
-        if view is not None:
-            view.end()
-
-    def array(self, name: str, writable: bool) -> "_native.Array | None":
-        """The array that a variable of the notebook holds."""
-        held = self._variables.get(name)
-        if not isinstance(held, Source) and not (hasattr(held, "shape") and hasattr(held, "dtype")):
-            return None
-        return engine_array(as_source(held), writable=writable)
-
-    def end(self) -> None:
-        """Let go of every view, whatever happened."""
-        for view in self._views.values():
-            view.end()
-        self._views.clear()
 
 
 def command(line: str, variables: dict[str, Any] | None = None) -> Run | Value | str | None:
@@ -92,11 +57,21 @@ def command(line: str, variables: dict[str, Any] | None = None) -> Run | Value |
     >>> "copy" in command("help")
     True
     """
-    host = _Notebook(variables or {})
+    answer = _execute(line, Host(variables or {}))
+    # Panels are shown to whoever typed the line, and code asks for values.
+    assert answer is None or isinstance(answer, (Run, Value, str))
+    return answer
+
+
+def _execute(line: str, host: Host) -> "Run | Value | PanelWidget | str | None":
     try:
         reply = _native.execute(line, host, find_program())
     finally:
         host.end()
+    if reply.panel is not None:
+        from bioimage_rs._widgets import widget_of
+
+        return widget_of(reply.panel, host.variables)
     if reply.kind == "run" and reply.run is not None:
         run = Run(reply.run)
         run._shown = str(run.folder) in host.shown
@@ -106,7 +81,7 @@ def command(line: str, variables: dict[str, Any] | None = None) -> Run | Value |
     return reply.text if reply.kind == "text" else None
 
 
-def bp_magic(line: str, cell: str | None = None) -> Run | Value | None:
+def bp_magic(line: str, cell: str | None = None) -> "Run | Value | PanelWidget | None":
     """Run `bp` commands: `%bp copy in.tif out.zarr`, or several lines below `%%bp`.
 
     A variable that holds an array may stand where a path may; `{expression}` and `$name` are
@@ -117,13 +92,14 @@ def bp_magic(line: str, cell: str | None = None) -> Run | Value | None:
     if cell is not None:
         expand: Any = shell.var_expand
         lines += [expand(one, depth=1) for one in cell.splitlines()]
-    result: Run | Value | None = None
+    result: Run | Value | PanelWidget | None = None
     for one in lines:
         text = one.strip()
         if cell is not None and (not text or text.startswith("#")):
             continue
         try:
-            answer = command(text.removeprefix("%bp ").removeprefix("bp "), shell.user_ns)
+            host = Host(shell.user_ns, shows_panels=in_notebook() and _has_widgets())
+            answer = _execute(text.removeprefix("%bp ").removeprefix("bp "), host)
         except BioimageError as error:
             error._brief = True
             raise
@@ -133,6 +109,11 @@ def bp_magic(line: str, cell: str | None = None) -> Run | Value | None:
         else:
             result = answer
     return result
+
+
+def _has_widgets() -> bool:
+    """Whether the notebook extra is installed."""
+    return importlib.util.find_spec("anywidget") is not None
 
 
 def _complete(_shell: Any, event: Any) -> list[str]:

@@ -26,7 +26,7 @@ def showing(run: Run) -> Iterator[None]:
 
 def begin(run: Run) -> "View":
     """Begin to show a run in the way that fits where the code runs."""
-    if _in_notebook():
+    if in_notebook():
         try:
             from bioimage_rs._widgets import NotebookView
         except ImportError:
@@ -49,7 +49,7 @@ class TerminalView(View):
     """One line on the terminal, rewritten while the run goes."""
 
     def __init__(self, run: Run) -> None:
-        self._live = _native.LiveView(run._native, find_program())
+        self._panel = _native.Panel.of_run(run._native, find_program())
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
@@ -59,11 +59,12 @@ class TerminalView(View):
             self._write("\r")
 
     def _write(self, end: str) -> None:
-        _, status, _, _ = self._live.poll()
+        changed, _, _ = self._panel.poll()
+        status = json.loads(changed).get("status")
         if status is None and end == "\r":
             return
-        counts = json.loads(status)["counts"] if status else None
-        text = self._live.text().splitlines()[0]
+        counts = status["counts"] if status else None
+        text = self._panel.text().splitlines()[0]
         if counts and counts["total"]:
             text += f" ({100 * (counts['done'] + counts['skipped']) / counts['total']:.0f} %)"
         sys.stderr.write(f"\r\x1b[2K{text}{end}")
@@ -75,7 +76,7 @@ class TerminalView(View):
         self._write("\n")
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     """Whether a Jupyter kernel runs this code."""
     ipython: Any = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None

@@ -283,11 +283,11 @@ class Run:
         return "\n".join(f"== {name}\n{text}" for name, text in texts if text)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        live = _native.LiveView(self._native)
-        live.poll()
+        panel = _native.Panel.of_run(self._native)
+        panel.poll()
         if self._shown:
-            return {"text/plain": live.text()}
-        return {"text/plain": live.text(), "text/html": live.html()}
+            return {"text/plain": panel.text()}
+        return {"text/plain": panel.text(), "text/html": panel.html()}
 
     def __repr__(self) -> str:
         return f"<Run {self.id}: {self.state}>"
@@ -366,17 +366,18 @@ class _Told:
 
     def __init__(self, run: Run, progress: Progress | None) -> None:
         self.progress = progress
-        self.live = None if progress is None else _native.LiveView(run._native, find_program())
+        self.panel = None if progress is None else _native.Panel.of_run(run._native, find_program())
         self.looked = 0.0
 
     def look(self, *, last: bool) -> None:
         now = time.monotonic()
-        if self.progress is None or self.live is None or (now < self.looked + 0.1 and not last):
+        if self.progress is None or self.panel is None or (now < self.looked + 0.1 and not last):
             return
         self.looked = now
-        _, status, _, _ = self.live.poll()
+        changed, _, _ = self.panel.poll()
+        status = json.loads(changed).get("status")
         if status is not None:
-            self.progress(json.loads(status)["counts"])
+            self.progress(status["counts"])
 
 
 def raise_for(run: Run, outcome: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 use crate::arrays::Array;
 use crate::errors::{IntoPython, to_python};
+use crate::panels::Panel;
 use crate::runs::Run;
 use bioimage_engine::command::{self, Host};
 use bioimage_engine::run::Outcome;
@@ -15,14 +16,19 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// A Python object with `text`, `run_started`, `run_ended` and `array`.
-struct PythonHost {
+/// A Python object with `text`, `run_started`, `run_ended`, `array` and `shows_panels`.
+pub struct PythonHost {
     object: Py<PyAny>,
     program: Option<PathBuf>,
     cancel: CancelToken,
 }
 
 impl PythonHost {
+    /// The host that a Python object is.
+    pub fn new(object: Py<PyAny>, program: Option<PathBuf>) -> Self {
+        PythonHost { object, program, cancel: CancelToken::new() }
+    }
+
     /// What the host shows is not worth failing a run for: Python reports the error, the run goes on.
     fn tell<A>(&self, method: &str, arguments: impl FnOnce(Python<'_>) -> PyResult<A>)
     where
@@ -73,21 +79,36 @@ impl Host for PythonHost {
     fn program(&self) -> Option<PathBuf> {
         self.program.clone()
     }
+
+    fn shows_panels(&self) -> bool {
+        Python::attach(|py| {
+            let shows = self.object.bind(py).getattr("shows_panels");
+            shows.and_then(|shows| shows.extract()).unwrap_or(false)
+        })
+    }
 }
 
 /// What a line gave back.
 #[pyclass(frozen, get_all)]
 pub struct Reply {
-    /// `nothing`, `text`, `value` or `run`.
+    /// `nothing`, `text`, `value`, `run` or `panel`.
     kind: &'static str,
     text: String,
     html: Option<String>,
     json: String,
     run: Option<Py<Run>>,
+    panel: Option<Py<Panel>>,
 }
 
 fn to_reply(py: Python<'_>, reply: command::Reply) -> PyResult<Reply> {
-    let plain = |kind, text| Reply { kind, text, html: None, json: "null".into(), run: None };
+    let plain = |kind, text| Reply {
+        kind,
+        text,
+        html: None,
+        json: "null".into(),
+        run: None,
+        panel: None,
+    };
     Ok(match reply {
         command::Reply::Nothing => plain("nothing", String::new()),
         command::Reply::Text(text) => plain("text", text),
@@ -96,6 +117,10 @@ fn to_reply(py: Python<'_>, reply: command::Reply) -> PyResult<Reply> {
         }
         command::Reply::Run(view) => {
             Reply { run: Some(Py::new(py, Run { view })?), ..plain("run", String::new()) }
+        }
+        command::Reply::Panel(panel) => {
+            let panel = Some(Py::new(py, Panel::of(panel))?);
+            Reply { panel, ..plain("panel", String::new()) }
         }
     })
 }
@@ -109,8 +134,8 @@ pub fn execute(
     host: Py<PyAny>,
     program: Option<PathBuf>,
 ) -> PyResult<Reply> {
-    let cancel = CancelToken::new();
-    let mut host = PythonHost { object: host, program, cancel: cancel.clone() };
+    let mut host = PythonHost::new(host, program);
+    let cancel = host.cancel.clone();
     let line = line.to_owned();
     let (send, receive) = channel::<Result<command::Reply>>();
     let worker = std::thread::Builder::new()

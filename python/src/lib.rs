@@ -10,7 +10,7 @@ mod evaluation;
 mod foreign;
 mod function;
 mod language;
-mod live;
+mod panels;
 mod read_ahead;
 mod runs;
 mod wrapped;
@@ -31,7 +31,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<function::Function>()?;
     module.add_class::<function::PartialReader>()?;
     module.add_class::<runs::Run>()?;
-    module.add_class::<live::LiveView>()?;
+    module.add_class::<panels::Panel>()?;
     module.add_class::<commands::Reply>()?;
     module.add_class::<evaluation::Contingency>()?;
     module.add_function(wrap_pyfunction!(evaluation::coordinate_matching, module)?)?;

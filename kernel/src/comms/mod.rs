@@ -1,6 +1,6 @@
 //! Comms: the widgets' way to the kernel and back.
 
-pub mod live;
+pub mod panel;
 pub mod widget;
 
 use crate::lock;

@@ -1,9 +1,11 @@
-//! The live view of a run: carries what the engine says of it to a widget, and back.
+//! Panels: carries what the engine says of one to a widget, and back.
 
 use super::{Comms, Custom, object, widget};
 use crate::session::media;
 use crate::sockets::iopub::IoPub;
-use bioimage_engine::run::live::{LiveView, RunView, Tick};
+use bioimage_engine::command::panel::{News, Panel, refusal};
+use bioimage_engine::command::{RunView, Silent};
+use bioimage_engine::run::live::LiveView;
 use jupyter_protocol::{DisplayData, JupyterMessage, Transient, UpdateDisplayData};
 use serde_json::{Map, Value, json};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -14,7 +16,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// How long the end of a cell waits for the picture to be complete.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// A run that is shown.
+/// A panel that is shown.
 pub struct Shown {
     settle: Sender<Sender<()>>,
     inbox: Sender<Custom>,
@@ -22,7 +24,7 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Waits until the picture shows the run as it is now.
+    /// Waits until the picture shows everything as it is now.
     pub fn settle(&self) {
         let (done, settled) = channel();
         if self.settle.send(done).is_ok() {
@@ -33,30 +35,40 @@ impl Shown {
     }
 }
 
-/// Shows `run` below the cell of `parent` and keeps the picture current, also after the cell has
-/// ended: the widget's buttons go on to work.
+/// Shows a run below the cell of `parent`, as [`show`] does.
 ///
 /// # Errors
 /// The run's folder cannot be read.
-pub fn show(
+pub fn show_run(
     comms: &Comms,
     iopub: &IoPub,
     parent: &JupyterMessage,
     run: RunView,
 ) -> bioimage_engine::Result<Shown> {
-    let mut live = LiveView::open(run, None)?;
-    let first = live.poll()?;
+    show(comms, iopub, parent, Box::new(LiveView::open(run, None)?))
+}
+
+/// Shows a panel below the cell of `parent` and keeps it current, also after the cell has ended: the
+/// widget's buttons go on to work.
+///
+/// # Errors
+/// What it shows cannot be read.
+pub fn show(
+    comms: &Comms,
+    iopub: &IoPub,
+    parent: &JupyterMessage,
+    mut panel: Box<dyn Panel>,
+) -> bioimage_engine::Result<Shown> {
+    let mut first = panel.poll()?;
     let (inbox, said) = channel();
     let (settle, settling) = channel();
-    let state = json!({
-        "view": "run-progress",
-        "run": first.run,
-        "status": first.status,
-    });
-    let model = widget::open(comms, parent, object(state), inbox.clone());
+    let mut state = object(json!({ "view": panel.view() }));
+    state.append(&mut first.state.clone());
+    let model = widget::open(comms, parent, state, inbox.clone());
+    first.state.clear();
     let display = uuid::Uuid::new_v4().simple().to_string();
     let mut follower = Follower {
-        live,
+        panel,
         comms: comms.clone(),
         iopub: iopub.clone(),
         parent: parent.clone(),
@@ -71,7 +83,7 @@ pub fn show(
 }
 
 struct Follower {
-    live: LiveView,
+    panel: Box<dyn Panel>,
     comms: Comms,
     iopub: IoPub,
     parent: JupyterMessage,
@@ -87,22 +99,18 @@ impl Follower {
         while self.comms.is_open(&self.model) {
             let wait = if self.finished { Duration::from_secs(60) } else { TICK };
             match said.recv_timeout(wait.saturating_sub(looked.elapsed())) {
-                Ok((content, parent)) => self.answer(&content, parent),
+                Ok((content, parent)) => self.answer(&content, &parent),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             let settled: Vec<Sender<()>> = settling.try_iter().collect();
             if looked.elapsed() >= TICK || !settled.is_empty() {
                 looked = Instant::now();
-                match self.live.poll() {
-                    Ok(tick) => self.tell(tick),
+                match self.panel.poll() {
+                    Ok(news) => self.tell(news),
                     Err(error) => {
                         // The folder is gone or damaged; a later look may succeed.
-                        let content = json!({
-                            "type": "error", "kind": error.kind,
-                            "message": error.message, "fix": error.fix,
-                        });
-                        self.comms.custom(&self.parent, &self.model, content, Vec::new());
+                        self.comms.custom(&self.parent, &self.model, refusal(&error), Vec::new());
                         self.finished = true;
                     }
                 }
@@ -114,39 +122,38 @@ impl Follower {
         }
     }
 
-    fn answer(&mut self, content: &Value, parent: JupyterMessage) {
+    fn answer(&mut self, content: &Value, parent: &JupyterMessage) {
         if content.is_null() {
             return;
         }
-        for message in self.live.receive(content) {
-            self.comms.custom(&parent, &self.model, message.content, message.buffers);
-        }
-        // These may set the run going again. The others must not: the end of a run is displayed
-        // anew, and each new display asks for the cells.
-        if matches!(content["type"].as_str(), Some("cancel" | "retry" | "resume")) {
-            self.finished = false;
-        }
+        let news = self.panel.receive(content, &Silent::default());
+        self.finished &= news.finished;
+        self.send(parent, news);
     }
 
-    fn tell(&mut self, tick: Tick) {
-        let states = [("run", tick.run), ("status", tick.status)];
-        let changes: Map<String, Value> =
-            states.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
-        let news = !changes.is_empty();
-        if news {
-            self.comms.update(&self.parent, &self.model, changes);
+    /// Tells the widget; whether its state changed.
+    fn send(&self, parent: &JupyterMessage, news: News) -> bool {
+        let changed = !news.state.is_empty();
+        if changed {
+            self.comms.update(parent, &self.model, news.state);
         }
-        for message in tick.messages {
-            self.comms.custom(&self.parent, &self.model, message.content, message.buffers);
+        for message in news.messages {
+            self.comms.custom(parent, &self.model, message.content, message.buffers);
         }
-        if tick.finished && (news || !self.finished) {
+        changed
+    }
+
+    fn tell(&mut self, news: News) {
+        let finished = news.finished;
+        let changed = self.send(&self.parent, news);
+        if self.panel.ends() && finished && (changed || !self.finished) {
             self.redisplay();
         }
-        self.finished = tick.finished;
+        self.finished = finished;
     }
 
     fn bundle(&self) -> Map<String, Value> {
-        widget::bundle(&self.model, self.live.text(), self.live.html())
+        widget::bundle(&self.model, self.panel.text(), self.panel.html())
     }
 
     fn display(&self) {

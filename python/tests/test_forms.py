@@ -1,0 +1,205 @@
+"""The forms and the table of runs from code, without a browser."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import bioimage_rs as bp
+import ipywidgets
+import numpy as np
+import pytest
+import tifffile
+import traitlets
+import zarr
+from bioimage_rs import errors
+from bioimage_rs._widgets import PanelWidget
+
+SHAPE = (20, 64, 64)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("BIOIMAGE_RS_CONFIG", "BIOIMAGE_PY_CONFIG", "BIOIMAGE_PY_NO_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    voxels = np.random.default_rng(3).integers(0, 200, SHAPE, "uint8")
+    tifffile.imwrite(tmp_path / "in.tif", voxels, photometric="minisblack")
+    return tmp_path
+
+
+def wait_for(widget: PanelWidget, state: str) -> None:
+    for _ in range(300):
+        if widget.status.get("state") == state:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{state} did not come about: {widget.status}")
+
+
+def test_a_form_stands_in_a_layout_and_its_values_are_observed_and_set() -> None:
+    form = bp.OperationForm("copy")
+    box = ipywidgets.VBox([ipywidgets.Label("what to copy"), form])
+    assert box.children[1] is form
+    seen: list[dict[str, Any]] = []
+    form.observe(lambda change: seen.append(change["new"]), "values")
+    form.values = {"SRC": "in.tif", "output": "out.zarr", "chunks": (10, 32, 32), "workers": 2}
+    assert seen[-1]["chunks"] == "10,32,32"
+    assert form.line == "%bp copy in.tif out.zarr --chunks 10,32,32 --workers 2"
+    # What the widget says reaches the observers, too.
+    form.set_state({"values": {**form.values, "workers": "1"}})
+    assert seen[-1]["workers"] == "1"
+    with pytest.raises(traitlets.TraitError, match="did you mean 'chunks'"):
+        form.values = {"chunk": "8"}
+    assert form.values == seen[-1]
+
+
+def test_a_plan_tells_what_follows_and_a_refusal_how_to_mend_it(home: Path) -> None:
+    form = bp.ui("copy", SRC="in.tif", output="out.zarr", chunks="10,32,32")
+    plan = form.plan
+    assert plan["refusal"] is None
+    assert plan["plan"]["domain_shape"] == list(SHAPE)
+    assert plan["plan"]["memory"]["per_worker"] <= plan["plan"]["memory"]["total"]
+    assert plan["paths"]["SRC"]["text"].startswith("20,64,64 u8")
+    form.values = {**form.values, "block_shape": "12,32,32"}
+    refusal = form.plan["refusal"]
+    assert (refusal["kind"], refusal["field"]) == ("unsafe-block-shape", "block_shape")
+    change = refusal["change"]
+    form.values = {**form.values, change["name"]: change["value"]}
+    assert form.plan["refusal"] is None
+    assert not (home / "out.zarr").exists()
+
+
+def test_a_run_is_started_from_the_form_and_shown_below() -> None:
+    form = bp.ui("gaussian", SRC="in.tif", output="out.zarr", sigma=1.5)
+    run = form.start()
+    wait_for(form, "succeeded")
+    assert form.run["id"] == run.id
+    assert zarr.open_array("out.zarr").shape == SHAPE
+    assert "succeeded" in form.fallback()["text/plain"]
+    assert form.fallback()["text/plain"].startswith("%bp gaussian in.tif out.zarr --sigma 1.5")
+    with pytest.raises(errors.AlreadyExistsError):
+        bp.ui("copy", SRC="in.tif", output="out.zarr", dtype="u8").start()
+
+
+def test_a_measurement_tells_its_table() -> None:
+    form = bp.ui("statistics", SRC="in.tif", table="out.csv")
+    form.start()
+    wait_for(form, "succeeded")
+    assert "<table>" in form.result["html"]
+    assert Path("out.csv").read_text().startswith("count")
+
+
+def test_arrays_of_the_notebook_stand_where_paths_may() -> None:
+    raw = np.arange(8 * 8, dtype="uint16").reshape(8, 8)
+    result = np.zeros_like(raw)
+    values = {"SRC": "raw", "output": "result", "radius": 1}
+    form = bp.OperationForm("dilation", values, variables={"raw": raw, "result": result})
+    assert form.plan["paths"]["SRC"]["text"].startswith("8,8 u16")
+    form.start()
+    wait_for(form, "succeeded")
+    assert result[0, 0] == raw[1, 1]
+
+
+def test_a_line_fills_the_form_and_another_operation_keeps_what_both_have() -> None:
+    form = bp.OperationForm("copy")
+    form.read("%bp label cells.zarr labels.zarr --connectivity 3 --workers 2")
+    assert form.operation == "label"
+    assert form.values["connectivity"] == "3"
+    form.operation = "median"
+    assert form.values == {"SRC": "cells.zarr", "output": "labels.zarr", "workers": "2"}
+    with pytest.raises(errors.InvalidInputError, match="needs"):
+        _ = form.line
+    with pytest.raises(errors.InvalidInputError, match="no operation"):
+        form.operation = "cpoy"
+    with pytest.raises(errors.InvalidInputError, match="no verb"):
+        form.read("%bp nonsense")
+    assert form.operation == "median"
+
+
+def test_paths_are_completed(home: Path) -> None:
+    (home / "folder").mkdir()
+    form = bp.OperationForm("copy")
+    answer = form._answer({"type": "complete", "name": "SRC", "text": "i"})
+    assert [found["text"] for found in answer["matches"]] == ["in.tif"]
+    answer = form._answer({"type": "complete", "name": "SRC", "text": "fo"})
+    assert [found["text"] for found in answer["matches"]] == ["folder/"]
+
+
+def test_the_table_follows_the_disk_and_acts_on_runs() -> None:
+    table = bp.RunsTable()
+    assert table.runs == []
+    run = bp.ui("copy", SRC="in.tif", output="out.zarr").start()
+    for _ in range(100):
+        if table.runs and table.runs[0]["state"] == "succeeded":
+            break
+        time.sleep(0.05)
+    row = table.runs[0]
+    assert (row["id"], row["operation"], row["backend"]) == (run.id, "copy", "local")
+    assert row["can"] == ["attach", "remove"]
+    table._answer({"type": "attach", "run": run.id})
+    wait_for(table, "succeeded")
+    name = run.id
+    answer = table._answer({"type": "remove", "runs": [name]})
+    assert len(answer["removed"]) == 1
+    assert not run.folder.exists()
+    assert Path("out.zarr").exists()
+    assert table.run == {}
+    with pytest.raises(errors.RunNotFoundError):
+        table._answer({"type": "attach", "run": name})
+    table.close()
+
+
+def test_a_cancelled_run_is_continued_from_the_table_with_other_settings() -> None:
+    voxels = np.random.default_rng(3).integers(0, 200, (64, 512, 512), "uint8")
+    tifffile.imwrite("big.tif", voxels, photometric="minisblack")
+    slow = {"codec": "zstd:19", "chunks": "4,64,64", "block_shape": "4,64,64", "workers": 1}
+    form = bp.ui("copy", SRC="big.tif", output="out.zarr", **slow)
+    run = form.start()
+    table = bp.RunsTable()
+    table._answer({"type": "stop", "run": run.id})
+    wait_for(form, "cancelled")
+    with pytest.raises(errors.InvalidInputError, match="number of workers"):
+        table._answer({"type": "continue", "run": run.id, "workers": "many"})
+    asked = {"workers": "2", "backend": "subprocess", "memory": "1G"}
+    table._answer({"type": "continue", "run": run.id, **asked})
+    wait_for(table, "succeeded")
+    assert (table.run["backend"], table.run["workers"]) == ("subprocess", 2)
+    assert np.array_equal(zarr.open_array("out.zarr")[:], voxels)
+    table.close()
+
+
+def test_slurm_defaults_are_checked_saved_and_read_back(home: Path) -> None:
+    form = bp.SlurmForm()
+    assert form.values == {}
+    assert form.file == str(home / "config/bioimage-rs/config.toml")
+    names = [field["name"] for section in form.sections for field in section["fields"]]
+    assert {"partition", "time", "mem", "shebang", "latency_wait"} <= set(names)
+    wrong = {"time": "soon", "partition": "cpu"}
+    answer = form._answer({"type": "check", "values": wrong})
+    assert [problem["field"] for problem in answer["problems"]] == ["time"]
+    with pytest.raises(errors.InvalidInputError, match="time"):
+        form._answer({"type": "save", "values": wrong})
+    assert not Path(form.file).exists()
+    shebang = "#!/bin/bash\nmodule load zstd"
+    right = {"time": "1:30:00", "partition": "cpu", "options": "--exclusive\n--nice", "gpus": "1"}
+    form._answer({"type": "save", "values": {**right, "shebang": shebang}})
+    assert form.values == {**right, "shebang": shebang}
+    assert form.read_from == form.file
+    stored = bp.SlurmConfig.load()
+    assert (stored.partition, stored.time, stored.gpus) == ("cpu", "1:30:00", 1)
+    assert list(stored.options) == ["--exclusive", "--nice"]
+    form._answer({"type": "save", "values": {"partition": "gpu"}})
+    assert bp.SlurmForm().values == {"partition": "gpu"}
+    saved = bp.ui("copy", partition="long", cpus=4)._answer({"type": "save"})
+    assert saved["saved"] == ["partition", "cpus_per_task"]
+    assert bp.SlurmForm().values == {"partition": "long", "cpus_per_task": "4"}
+
+
+def test_code_gets_values_and_no_panels() -> None:
+    for line in ("runs", "config slurm"):
+        assert not isinstance(bp.command(line), PanelWidget)
+    with pytest.raises(errors.InvalidInputError, match="notebook"):
+        bp.command("ui copy")
+    assert json.loads(json.dumps(bp.command("runs").data)) == {"runs": []}  # type: ignore[union-attr]
