@@ -37,26 +37,26 @@ export class FakeModel {
   }
 
   send(message) {
-    if (!this.mute) setTimeout(() => this.#answer(message), 20);
+    if (!this.mute) setTimeout(() => this.answer(message), 20);
   }
 
-  #reply(message, content, buffers = []) {
+  reply(message, content, buffers = []) {
     this.emit("msg:custom", { ...content, request: message.request }, buffers);
   }
 
-  #answer(message) {
+  answer(message) {
     const { status } = this.state;
     switch (message.type) {
       case "ready":
-        return this.#reply(message, { type: "cells", attempt: status.attempt }, [new DataView(this.cells.slice().buffer)]);
+        return this.reply(message, { type: "cells", attempt: status.attempt }, [new DataView(this.cells.slice().buffer)]);
       case "cancel":
         this.set("status", { ...status, state: "cancelling" });
-        return this.#reply(message, { type: "ok" });
+        return this.reply(message, { type: "ok" });
       case "block": {
         const block = message.block ?? message.cell;
         const failure = status.failures.find((each) => each.block === block);
-        const attempt = { attempt: 1, task: 2, started: "2026-11-21T04:16:41Z", duration_s: 0.873 };
-        return this.#reply(message, {
+        const attempt = { attempt: 1, task: 2, started: "2026-11-21T04:16:41Z", duration_s: 0.873, traceback: null };
+        return this.reply(message, {
           type: "block",
           block,
           region: failure?.region ?? "128:192,0:64,320:384",
@@ -69,7 +69,7 @@ export class FakeModel {
         });
       }
       default:
-        return this.#reply(message, {
+        return this.reply(message, {
           type: "error",
           kind: "input-changed",
           message: "embryo/stack-004.tif was modified after the run started.",

@@ -1,7 +1,10 @@
-// Pictures of the widget in every state, theme and width, to be looked at; and the time that a delta takes to draw.
+// Pictures of the widgets in every state, theme and width, to be looked at; what axe finds in them; and the time that a
+// delta takes to draw.
 // node demo/screenshots.mjs [folder]
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
+import { panels } from "./panel-scenarios.mjs";
 import { serve } from "./serve.mjs";
 
 const folder = process.argv[2] ?? "test-results/widgets";
@@ -16,6 +19,17 @@ const browser = await chromium.launch({
 });
 await mkdir(folder, { recursive: true });
 const problems = [];
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+async function inspect(page, name) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run("main", { resultTypes: ["violations"] }));
+  for (const { id, nodes } of violations) {
+    for (const { target, failureSummary } of nodes.slice(0, 5)) problems.push(`${name}: ${id} at ${target.join(" ")}: ${failureSummary}`);
+  }
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  if (overflow > 0) problems.push(`${name}: the page is ${overflow} px wider than the window`);
+}
 
 async function open(scenario, theme, width, scale = 1) {
   const page = await browser.newPage({ viewport: { width, height: 700 }, deviceScaleFactor: scale });
@@ -42,9 +56,31 @@ const actions = {
     await page.keyboard.press("ArrowDown");
     await page.keyboard.press("ArrowRight");
   },
+  form: async (page) => {
+    await page.getByLabel("input", { exact: true }).fill("data/embryo/");
+    await page.locator(".bp-options:not([hidden])").waitFor();
+    await page.keyboard.press("ArrowDown");
+  },
+  "form-slurm": async (page) => {
+    await page.getByLabel("partition").click();
+    await page.locator(".bp-options:not([hidden])").waitFor();
+    await page.keyboard.press("ArrowDown");
+  },
+  "form-running": async (page) => {
+    await page.getByRole("tab", { name: "Python" }).click();
+    await page.getByRole("button", { name: "Run", exact: true }).click();
+    await page.locator(".bp-embedded canvas").first().waitFor();
+  },
+  runs: (page) => page.getByRole("button", { name: "Delete run m1b8wz" }).click(),
+  "runs-attached": async (page) => {
+    await page.getByRole("button", { name: "Resume run a9c2rt" }).click();
+    await page.getByRole("button", { name: "Attach run m1b8wz" }).click();
+    await page.locator(".bp-embedded canvas").first().waitFor();
+  },
+  "slurm-problem": (page) => page.locator(".bp-checked:not([hidden])").waitFor(),
 };
 
-const scenarios = ["running", "failed", "succeeded", "cancelled", "interrupted", "queued", "large", "flat", "line", "four", "tiles", "saved"];
+const scenarios = ["running", "failed", "succeeded", "cancelled", "interrupted", "queued", "large", "flat", "line", "four", "tiles", "saved", ...Object.keys(panels)];
 const only = process.env.ONLY?.split(",") ?? scenarios;
 for (const scenario of only) {
   for (const theme of ["light", "dark"]) {
@@ -53,12 +89,14 @@ for (const scenario of only) {
       await actions[scenario]?.(page);
       await page.waitForTimeout(250);
       await page.screenshot({ path: `${folder}/${scenario}-${theme}-${width}.png`, fullPage: true });
+      await inspect(page, `${scenario} ${theme} ${width}`);
       await page.close();
     }
   }
 }
 
-for (const [scenario, width] of [["large", 900], ["flat", 900], ["flat", 1600]]) {
+const measured = process.env.ONLY === undefined ? [["large", 900], ["flat", 900], ["flat", 1600]] : [];
+for (const [scenario, width] of measured) {
   const page = await open(scenario, "light", width, 2);
   const times = await page.evaluate(async () => {
     const times = [];

@@ -6,7 +6,7 @@ import path from "node:path";
 import { build } from "esbuild";
 
 const room = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-const limit = 60 * 1024;
+const limit = 90 * 1024;
 
 const { outputFiles } = await build({
   absWorkingDir: room,

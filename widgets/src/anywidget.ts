@@ -5,6 +5,8 @@ export type CustomMessageHandler = (content: unknown, buffers?: DataView[]) => v
 /** The model that the kernel synchronises; the same under every kernel that opens an anywidget comm. */
 export interface AnyModel {
   get(key: string): unknown;
+  set(key: string, value: unknown): void;
+  save_changes(): void;
   on(event: "msg:custom", handler: CustomMessageHandler): void;
   on(event: `change:${string}`, handler: () => void): void;
   off(event: "msg:custom", handler: CustomMessageHandler): void;

@@ -36,6 +36,13 @@ export function show(node: HTMLElement, visible: boolean): void {
   node.hidden = !visible;
 }
 
+/** JupyterLab listens on the document: without this, arrows leave the cell, Enter edits it and "d d" deletes it. */
+export function keepKeys(root: HTMLElement): void {
+  root.addEventListener("keydown", (event) => {
+    if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
+  });
+}
+
 /**
  * Makes the children of `parent` those of `items`, reusing the node of a key that stays. Lists are refreshed several
  * times a second while a run goes; replaced nodes would lose focus and scroll position each time.
@@ -48,10 +55,16 @@ export function reconcile<T>(
   create: (item: T) => HTMLElement,
   update: (node: HTMLElement, item: T) => void,
 ): void {
-  const stale = new Set(nodes.keys());
+  const focused = document.activeElement;
+  const wanted = new Set(items.map(key));
+  // First of all: a node that is in the way makes all that follow it move.
+  for (const [id, node] of nodes) {
+    if (wanted.has(id)) continue;
+    node.remove();
+    nodes.delete(id);
+  }
   items.forEach((item, index) => {
     const id = key(item);
-    stale.delete(id);
     let node = nodes.get(id);
     if (node === undefined) {
       node = create(item);
@@ -61,8 +74,8 @@ export function reconcile<T>(
     const there = parent.children[index];
     if (there !== node) parent.insertBefore(node, there ?? null);
   });
-  for (const id of stale) {
-    nodes.get(id)?.remove();
-    nodes.delete(id);
+  // A node that moves loses the focus.
+  if (focused instanceof HTMLElement && focused !== document.activeElement && parent.contains(focused)) {
+    focused.focus({ preventScroll: true });
   }
 }

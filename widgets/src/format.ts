@@ -66,3 +66,12 @@ export function formatPercent(part: number, total: number): string {
 export function plural(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
+
+/** How long ago, in the largest unit that fits: `12 s`, `3 min`, `5 h`, `8 d`. */
+export function formatAge(seconds: number): string {
+  const whole = Math.max(0, Math.floor(seconds));
+  if (whole < 60) return `${whole}${SPACE}s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)}${SPACE}min`;
+  if (whole < 2 * 86_400) return `${Math.floor(whole / 3600)}${SPACE}h`;
+  return `${Math.floor(whole / 86_400)}${SPACE}d`;
+}

@@ -1,35 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import widget from "./index";
 import type { RunState } from "./run-progress/contract";
-import { PATIENCE_MS } from "./run-progress/requests";
+import { PATIENCE_MS } from "./requests";
+import { closeAll, show } from "./testing/show";
 import { FakeModel, makeDelta, makeRun, makeStatus } from "./testing/fake-model";
-
-const cleanups: (() => void)[] = [];
-
-function show(state: Record<string, unknown> = { view: "run-progress", run: makeRun(), status: makeStatus() }) {
-  const model = new FakeModel(state);
-  const el = document.createElement("div");
-  document.body.append(el);
-  const dispose = widget.render({ model, el });
-  cleanups.push(() => {
-    dispose();
-    el.remove();
-  });
-  const get = <T extends HTMLElement>(selector: string): T => {
-    const node = el.querySelector<T>(selector);
-    if (node === null) throw new Error(`nothing matches ${selector}`);
-    return node;
-  };
-  const visible = (node: Element): boolean => node.closest("[hidden]") === null;
-  const button = (label: string): HTMLButtonElement => {
-    const found = [...el.querySelectorAll("button")].find((each) => visible(each) && each.textContent === label);
-    if (found === undefined) throw new Error(`no button "${label}"`);
-    return found;
-  };
-  const buttons = (): string[] => [...el.querySelectorAll(".bp-buttons button")].filter(visible).map((each) => each.textContent ?? "");
-  const text = (selector: string): string => (get(selector).textContent ?? "").replaceAll("\u00a0", " ");
-  return { model, el, dispose, get, button, buttons, text, visible };
-}
 
 const inState = (state: RunState, changes = {}) => ({ view: "run-progress", run: makeRun(), status: makeStatus({ state, ...changes }) });
 const sendCells = (model: FakeModel, attempt = 1, codes = new Uint8Array(24)): void => model.receive({ type: "cells", attempt }, codes);
@@ -39,14 +13,14 @@ const giveClipboard = (clipboard: unknown): void => void Object.defineProperty(n
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => {
-  for (const cleanup of cleanups.splice(0)) cleanup();
+  closeAll();
   vi.useRealTimers();
 });
 
 describe("the bundle", () => {
   it("says which view it lacks", () => {
     const { el } = show({ view: "toString" });
-    expect(el.querySelector("[role=alert]")?.textContent).toContain('no view "toString" (it has: run-progress)');
+    expect(el.querySelector("[role=alert]")?.textContent).toContain('no view "toString" (it has: run-progress, operation-form, runs-table, slurm-form)');
   });
 });
 

@@ -2,11 +2,21 @@
 
 import type { AnyModel, Render } from "./anywidget";
 import { element } from "./dom";
+import { renderOperationForm } from "./operation-form/index";
 import { renderRunProgress } from "./run-progress/index";
+import { renderRunsTable } from "./runs-table/index";
+import { renderSlurmForm } from "./slurm-form/index";
+import "./base.css";
+import "./fields/style.css";
+import "./operation-form/style.css";
 import "./run-progress/style.css";
+import "./runs-table/style.css";
 
 const views: Record<string, Render> = {
   "run-progress": renderRunProgress,
+  "operation-form": renderOperationForm,
+  "runs-table": renderRunsTable,
+  "slurm-form": renderSlurmForm,
 };
 
 function render(context: { model: AnyModel; el: HTMLElement }): () => void {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Answer, Request } from "./run-progress/contract";
 import { PATIENCE_MS, Requests } from "./requests";
 
 describe("Requests", () => {
@@ -7,7 +8,7 @@ describe("Requests", () => {
 
   const make = () => {
     const sent: { type: string; request: number }[] = [];
-    const requests = new Requests((message) => sent.push(message));
+    const requests = new Requests<Request, Answer>((message) => sent.push(message));
     const outcome = () => ({ answered: vi.fn(), silent: vi.fn() });
     return { sent, requests, outcome };
   };
@@ -26,7 +27,7 @@ describe("Requests", () => {
   it("takes a kernel that is gone for a silent one", () => {
     const { outcome } = make();
     const asked = outcome();
-    const requests = new Requests(() => {
+    const requests = new Requests<Request, Answer>(() => {
       throw new Error("Cannot send");
     });
     requests.ask({ type: "ready" }, asked);

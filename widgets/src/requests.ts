@@ -1,29 +1,32 @@
 /** Requests to the kernel: each has a number, its answer repeats it, and silence is told to the user. */
 
-import type { Answer, Request } from "./contract";
+/** What a view asks, or is told: everything else depends on the type. */
+interface Typed {
+  type: string;
+}
 
-export interface Outcome {
+export interface Outcome<Answer> {
   answered(answer: Answer): void;
   /** No answer in time. It may still come: `answered` is called then, too. */
   silent(): void;
 }
 
-interface Pending {
-  outcome: Outcome;
+interface Pending<Answer> {
+  outcome: Outcome<Answer>;
   timer: ReturnType<typeof setTimeout>;
 }
 
 /** How long a kernel that serves messages may take; one that is busy answers only after its cell. */
 export const PATIENCE_MS = 5000;
 
-export class Requests {
-  private readonly pending = new Map<number, Pending>();
+export class Requests<Request extends Typed, Answer extends Typed> {
+  private readonly pending = new Map<number, Pending<Answer>>();
   // Answers reach every view of the model, in every browser window: numbers must not meet between views.
   private next = Math.floor(Math.random() * 2 ** 21) * 1024;
 
   constructor(private readonly send: (message: Request & { request: number }) => void) {}
 
-  ask(request: Request, outcome: Outcome, patience = PATIENCE_MS): void {
+  ask(request: Request, outcome: Outcome<Answer>, patience = PATIENCE_MS): void {
     const number = this.next;
     this.next += 1;
     const timer = setTimeout(() => outcome.silent(), patience);

@@ -1,6 +1,9 @@
 /** What a user can do with a run: cancel, retry, resume, take the code along. */
 
-import { element, setAttribute, setProse, setText, show } from "../dom";
+import { element, setAttribute, setProse, show } from "../dom";
+import { ActButton } from "../panel/act-button";
+import { copyCode, LANGUAGES } from "../panel/clipboard";
+import { ResumeForm } from "../panel/resume-form";
 import { isActive, type Request, type Run, type Status } from "./contract";
 
 export interface ControlActions {
@@ -18,36 +21,6 @@ export function howToCancel(run: Run): string {
     : "To cancel, interrupt the cell (■): it does the same.";
 }
 
-/** A button that stays reachable when it cannot act, so that its reason can be read and heard. */
-class ActButton {
-  readonly root: HTMLButtonElement;
-  private reason: string | undefined;
-
-  constructor(
-    private readonly label: string,
-    act: () => void,
-    refused: (reason: string) => void,
-    tone = "",
-  ) {
-    this.root = element("button", { type: "button", class: `bp-button ${tone}`.trimEnd() }, label);
-    this.root.addEventListener("click", () => (this.reason === undefined ? act() : refused(this.reason)));
-  }
-
-  /** `reason` says why the button cannot act now; without one it can. */
-  set(reason: string | undefined, label = this.label): void {
-    this.reason = reason;
-    setText(this.root, label);
-    setAttribute(this.root, "aria-disabled", reason === undefined ? undefined : "true");
-    setAttribute(this.root, "title", reason);
-  }
-}
-
-const LANGUAGES = [
-  ["bp", "%bp"],
-  ["python", "Python"],
-  ["rust", "Rust"],
-] as const;
-
 export class Controls {
   /** The row of buttons. */
   readonly buttons = element("div", { class: "bp-buttons", role: "group", "aria-label": "Actions on the run" });
@@ -58,10 +31,10 @@ export class Controls {
   private readonly resume: ActButton;
   private readonly copy: ActButton;
   private readonly interruptNote = element("span", { class: "bp-note" });
-  private readonly form: HTMLFormElement;
-  private readonly workers = element("input", { type: "number", name: "workers", min: 1, step: 1, class: "bp-field" });
-  private readonly backend = element("select", { name: "backend", class: "bp-field" });
-  private readonly memory = element("input", { type: "text", name: "memory", class: "bp-field", placeholder: "8G", spellcheck: "false" });
+  private readonly form = new ResumeForm("Resume the run", (options) => {
+    this.actions.ask({ type: "resume", ...options });
+    this.toggle(undefined);
+  });
   private readonly code = element("div", { class: "bp-code" });
   private readonly codeFields = new Map<string, HTMLInputElement>();
   private pending: Act | undefined;
@@ -72,12 +45,11 @@ export class Controls {
     const refused = (reason: string): void => actions.tell(reason);
     this.cancel = new ActButton("Cancel", () => actions.ask({ type: "cancel" }), refused, "bp-danger");
     this.retry = new ActButton("Retry failed", () => actions.ask({ type: "retry" }), refused);
-    this.resume = new ActButton("Resume…", () => this.toggle(this.form), refused);
+    this.resume = new ActButton("Resume…", () => this.toggle(this.form.root), refused);
     this.copy = new ActButton("Copy as code", () => this.toggle(this.code), refused);
     this.buttons.append(this.interruptNote, this.cancel.root, this.retry.root, this.resume.root, this.copy.root);
-    this.form = this.buildForm();
     this.buildCode();
-    this.drawer.append(this.form, this.code);
+    this.drawer.append(this.form.root, this.code);
     this.drawer.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.toggle(undefined);
     });
@@ -87,7 +59,7 @@ export class Controls {
   update(run: Run, status: Status): void {
     this.run = run;
     this.status = status;
-    this.workers.placeholder = String(run.workers);
+    this.form.setWorkersBefore(run.workers);
     for (const [language, field] of this.codeFields) {
       const text = run.code[language as keyof Run["code"]];
       if (field.value !== text) field.value = text;
@@ -127,47 +99,17 @@ export class Controls {
     const complete = status.state === "succeeded" ? "The run is complete: nothing is left to do." : undefined;
     this.resume.set(waiting ?? going ?? complete, pending === "resume" ? "Resuming…" : "Resume…");
     this.copy.set(undefined);
-    if (active && !this.form.hidden) this.toggle(undefined);
+    if (active && !this.form.root.hidden) this.toggle(undefined);
   }
 
   /** Opens a panel, or closes it when it is open; without one closes all. */
   private toggle(panel: HTMLElement | undefined): void {
     const opens = panel?.hidden === true;
-    for (const each of [this.form, this.code]) show(each, opens && each === panel);
+    for (const each of [this.form.root, this.code]) show(each, opens && each === panel);
     show(this.drawer, opens);
-    setAttribute(this.resume.root, "aria-expanded", String(opens && panel === this.form));
+    setAttribute(this.resume.root, "aria-expanded", String(opens && panel === this.form.root));
     setAttribute(this.copy.root, "aria-expanded", String(opens && panel === this.code));
     if (opens) panel.querySelector<HTMLElement>("input, button")?.focus();
-  }
-
-  private buildForm(): HTMLFormElement {
-    this.backend.append(
-      element("option", { value: "" }, "as before"),
-      ...["local", "subprocess", "slurm"].map((name) => element("option", { value: name }, name)),
-    );
-    const field = (label: string, input: HTMLElement): HTMLElement => element("label", { class: "bp-labelled" }, label, input);
-    const form = element(
-      "form",
-      { class: "bp-form", "aria-label": "Resume the run" },
-      field("Workers", this.workers),
-      field("Backend", this.backend),
-      field("Memory", this.memory),
-      element("button", { type: "submit", class: "bp-button bp-primary" }, "Resume"),
-      element("span", { class: "bp-note" }, "Empty: as before. Blocks that are done stay done."),
-    );
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      const workers = this.workers.valueAsNumber;
-      const memory = this.memory.value.trim();
-      this.actions.ask({
-        type: "resume",
-        ...(Number.isInteger(workers) ? { workers } : {}),
-        ...(this.backend.value === "" ? {} : { backend: this.backend.value }),
-        ...(memory === "" ? {} : { memory }),
-      });
-      this.toggle(undefined);
-    });
-    return form;
   }
 
   private buildCode(): void {
@@ -182,14 +124,10 @@ export class Controls {
   }
 
   private async copyText(field: HTMLInputElement, label: string): Promise<void> {
-    try {
-      await navigator.clipboard.writeText(field.value);
-      this.actions.tell(`Copied as ${label}.`);
-    } catch {
-      // No clipboard on a page served without TLS, or the browser denied it.
+    const told = await copyCode(field.value, label, () => {
       field.focus();
       field.select();
-      this.actions.tell("The browser does not give access to the clipboard: the code is selected, press Ctrl+C (⌘C) to copy it.");
-    }
+    });
+    this.actions.tell(told);
   }
 }

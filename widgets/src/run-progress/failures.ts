@@ -2,7 +2,7 @@
 
 import { element, reconcile, setAttribute, setText, show } from "../dom";
 import type { BlockAnswer, BlockAttempt, ErrorAnswer, Failure, Status } from "./contract";
-import { formatCount, formatSeconds, plural } from "./format";
+import { formatCount, formatSeconds, plural } from "../format";
 
 export class Failures {
   readonly root: HTMLElement;

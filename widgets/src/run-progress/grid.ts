@@ -2,7 +2,7 @@
 
 import { element, setAttribute, setText, show } from "../dom";
 import { Cell, CELL_CODES, type Run } from "./contract";
-import { formatCount, plural } from "./format";
+import { formatCount, plural } from "../format";
 import { cellColour, colourBytes, paintCell, paintCross, readPalette, type Palette } from "./glyphs";
 import { cellWords, type Geometry } from "./state";
 

@@ -1,14 +1,14 @@
 /** RunProgress: what a run does, block by block, and the buttons that act on it. */
 
 import type { CustomMessageHandler, AnyModel, Render } from "../anywidget";
-import { element, setAttribute, setProse, setText, show } from "../dom";
+import { element, keepKeys, setAttribute, setProse, setText, show } from "../dom";
+import { formatCount, formatDuration, formatPercent, plural } from "../format";
+import { Requests } from "../requests";
 import { isActive, type Answer, type ErrorAnswer, type Message, type Request, type Run, type RunState, type Status } from "./contract";
 import { Controls, howToCancel, type Act } from "./controls";
 import { BlockDetails, Failures } from "./failures";
-import { formatCount, formatDuration, formatPercent, plural } from "./format";
 import { BlockGrid } from "./grid";
 import { stateIcon, STATE_WORDS } from "./icons";
-import { Requests } from "./requests";
 import { CellStates, Geometry } from "./state";
 import { completed, Legend, NEWS_EXPECTED_S, Numbers, ProgressBar, Workers } from "./summary";
 
@@ -46,7 +46,7 @@ class RunProgress {
   private readonly failures = new Failures((block) => this.openBlock(block));
   private readonly details = new BlockDetails(() => this.closeDetails());
   private readonly controls = new Controls({ ask: (request) => this.act(request), tell: (text) => this.tell(text, "hint") });
-  private readonly requests: Requests;
+  private readonly requests: Requests<Request, Answer>;
 
   private readonly cells = new CellStates();
   private run: Run | undefined;
@@ -84,11 +84,8 @@ class RunProgress {
         ),
       ),
     );
-    this.root = element("section", { class: "bp-run" }, this.waiting, this.content, this.spoken);
-    // JupyterLab listens on the document: without this, arrows leave the cell, Enter edits it and "d d" deletes it.
-    this.root.addEventListener("keydown", (event) => {
-      if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
-    });
+    this.root = element("section", { class: "bp-widget bp-run" }, this.waiting, this.content, this.spoken);
+    keepKeys(this.root);
   }
 
   start(): void {

@@ -2,7 +2,8 @@
 
 import { element, reconcile, setAttribute, setText, show } from "../dom";
 import { Cell, isActive, type Counts, type Efficiency, type Run, type Status, type Worker } from "./contract";
-import { formatBytes, formatCount, formatDuration, formatPercent, formatScaled } from "./format";
+import { formatBytes, formatCount, formatDuration, formatPercent, formatScaled } from "../format";
+import { NumberList } from "../number-list";
 import { paintCell, readPalette } from "./glyphs";
 import { Rate } from "./state";
 
@@ -24,7 +25,7 @@ export class ProgressBar {
     this.root = element("div", { class: "bp-bar", role: "progressbar", "aria-label": "Blocks complete", "aria-valuemin": 0 }, ...this.parts);
   }
 
-  update({ counts }: Status): void {
+  update({ counts }: Pick<Status, "counts">): void {
     BAR_PARTS.forEach((name, index) => {
       const part = this.parts[index];
       if (part === undefined) return;
@@ -92,10 +93,9 @@ export class Legend {
   }
 }
 
-/** Label and value pairs; a value that is not known is left out. */
 export class Numbers {
-  readonly root = element("dl", { class: "bp-numbers" });
-  private readonly values = new Map<string, { row: HTMLElement; value: HTMLElement }>();
+  private readonly list = new NumberList(["Stage", "Elapsed", "Remaining", "Speed", "Read", "Written", "Memory", "Used", "Next time"]);
+  readonly root = this.list.root;
   private readonly meter = element("div", { class: "bp-meter" });
   private readonly meterPeak = element("div", { class: "bp-meter-peak" });
   private readonly meterProjected = element("div", { class: "bp-meter-projected" });
@@ -104,14 +104,8 @@ export class Numbers {
   private attempt: number | undefined;
 
   constructor() {
-    for (const name of ["Stage", "Elapsed", "Remaining", "Speed", "Read", "Written", "Memory", "Used", "Next time"]) {
-      const value = element("dd", {});
-      const row = element("div", {}, element("dt", {}, name), value);
-      this.values.set(name, { row, value });
-      this.root.append(row);
-    }
     this.meter.append(this.meterPeak, this.meterProjected);
-    this.values.get("Memory")?.row.append(this.meter);
+    this.list.append("Memory", this.meter);
   }
 
   update(run: Run, status: Status): void {
@@ -125,18 +119,18 @@ export class Numbers {
     this.written.add(status.elapsed_s, status.bytes_written);
 
     const stages = run.stages.length;
-    this.set("Stage", stages > 1 ? `${status.stage + 1} of ${stages}: ${run.stages[status.stage] ?? ""}` : undefined);
-    this.set("Remaining", active && status.remaining_s !== null ? `about ${formatDuration(status.remaining_s)}` : undefined);
-    this.set("Speed", status.voxels_per_s === null ? undefined : `${formatScaled(status.voxels_per_s)} voxels/s`);
-    this.set("Read", this.amount(status.bytes_read, this.read, status));
-    this.set("Written", this.amount(status.bytes_written, this.written, status));
+    this.list.set("Stage", stages > 1 ? `${status.stage + 1} of ${stages}: ${run.stages[status.stage] ?? ""}` : undefined);
+    this.list.set("Remaining", active && status.remaining_s !== null ? `about ${formatDuration(status.remaining_s)}` : undefined);
+    this.list.set("Speed", status.voxels_per_s === null ? undefined : `${formatScaled(status.voxels_per_s)} voxels/s`);
+    this.list.set("Read", this.amount(status.bytes_read, this.read, status));
+    this.list.set("Written", this.amount(status.bytes_written, this.written, status));
     this.setMemory(status);
     this.setEfficiency(status.efficiency ?? undefined);
   }
 
   setElapsed(seconds: number, silentFor: number | undefined): void {
     const note = silentFor === undefined ? "" : ` (no news for ${formatDuration(silentFor)})`;
-    this.set("Elapsed", `${formatDuration(seconds)}${note}`);
+    this.list.set("Elapsed", `${formatDuration(seconds)}${note}`);
   }
 
   private amount(bytes: number, rate: Rate, status: Status): string | undefined {
@@ -155,9 +149,9 @@ export class Numbers {
       `cpus ${of(efficiency.cpus, (cpus) => String(Math.round(10 * cpus) / 10))}`,
       `time ${of(efficiency.time, formatDuration)}`,
     ];
-    this.set("Used", parts?.join(", "));
+    this.list.set("Used", parts?.join(", "));
     const next = efficiency?.suggested;
-    this.set("Next time", next && [...(next.mem === undefined ? [] : [`--mem ${next.mem}`]), `--time ${next.time}`, `--cpus ${next.cpus}`].join(" "));
+    this.list.set("Next time", next && [...(next.mem === undefined ? [] : [`--mem ${next.mem}`]), `--time ${next.time}`, `--cpus ${next.cpus}`].join(" "));
   }
 
   private setMemory({ memory: { projected, budget, peak } }: Status): void {
@@ -166,7 +160,7 @@ export class Numbers {
       `projected\u00a0${formatBytes(projected)}`,
       ...(budget === null ? [] : [`budget\u00a0${formatBytes(budget)}`]),
     ];
-    this.set("Memory", parts.join(", "));
+    this.list.set("Memory", parts.join(", "));
     show(this.meter, budget !== null);
     if (budget === null || budget <= 0) return;
     const percent = (bytes: number): string => `${Math.min(100, (100 * bytes) / budget)}%`;
@@ -174,15 +168,7 @@ export class Numbers {
     this.meterProjected.style.left = percent(projected);
     this.meter.classList.toggle("bp-over", (peak ?? 0) > budget);
   }
-
-  private set(name: string, text: string | undefined): void {
-    const entry = this.values.get(name);
-    if (entry === undefined) return;
-    show(entry.row, text !== undefined);
-    if (text !== undefined) setText(entry.value, text);
-  }
 }
-
 
 const WORKER_STATES: readonly Worker["state"][] = ["waiting", "running", "done", "failed", "lost"];
 

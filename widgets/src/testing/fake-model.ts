@@ -1,12 +1,16 @@
 /** A model without a kernel: keeps what is sent and lets a test play the kernel's part. */
 
 import type { AnyModel } from "../anywidget";
+import type { PanelAnswer, PanelRequest } from "../panel/contract";
 import type { Message, Request, Run, Status } from "../run-progress/contract";
 
+type AnyRequest = Request | PanelRequest;
 type Handler = (...values: never[]) => void;
 
 export class FakeModel implements AnyModel {
-  readonly sent: (Request & { request: number })[] = [];
+  readonly sent: (AnyRequest & { request: number })[] = [];
+  /** How often changes were sent to the kernel. */
+  saves = 0;
   private readonly handlers = new Map<string, Set<Handler>>();
 
   constructor(private readonly state: Record<string, unknown>) {}
@@ -24,7 +28,7 @@ export class FakeModel implements AnyModel {
   }
 
   send(content: unknown): void {
-    this.sent.push(content as Request & { request: number });
+    this.sent.push(content as AnyRequest & { request: number });
   }
 
   set(key: string, value: unknown): void {
@@ -32,13 +36,17 @@ export class FakeModel implements AnyModel {
     this.emit(`change:${key}`);
   }
 
-  receive(message: Message, ...buffers: Uint8Array[]): void {
+  save_changes(): void {
+    this.saves += 1;
+  }
+
+  receive(message: (Message | PanelAnswer) & { request?: number }, ...buffers: Uint8Array[]): void {
     const views = buffers.map((bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     this.emit("msg:custom", message, views);
   }
 
   /** The number of the last request of a type. */
-  requestOf(type: Request["type"]): number {
+  requestOf(type: AnyRequest["type"]): number {
     const request = this.sent.findLast((message) => message.type === type);
     if (request === undefined) throw new Error(`no request "${type}" was sent`);
     return request.request;

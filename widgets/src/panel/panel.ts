@@ -1,0 +1,106 @@
+/** What every panel has: its model, its requests, a line for notices, and a way to let go of all of it. */
+
+import type { AnyModel, CustomMessageHandler } from "../anywidget";
+import { element, keepKeys } from "../dom";
+import { Requests } from "../requests";
+import type { ErrorAnswer } from "../run-progress/contract";
+import type { Answers, PanelAnswer, PanelRequest } from "./contract";
+import { Notice } from "./notice";
+
+interface Asking {
+  /** Where the answer is an error, and when the kernel is silent; the notice tells the reason in any case. */
+  failed?: () => void;
+  /** How long the kernel may take. */
+  patience?: number;
+}
+
+const SILENCE = "The kernel does not answer: it is busy, or gone. What is shown here may be out of date.";
+
+export class Panel {
+  readonly root: HTMLElement;
+  readonly notice = new Notice();
+  /** Begins the ids of this view: a page may hold several views, also of one model, and several copies of the bundle. */
+  readonly prefix = `bp-${Math.random().toString(36).slice(2, 10)}`;
+  private readonly requests: Requests<PanelRequest, PanelAnswer>;
+  private readonly releases: (() => void)[] = [];
+  /** What the notice tells of: the next good answer to the same type of request, or any after a silence, ends it. */
+  private trouble: { type: string; silent: boolean } | undefined;
+
+  constructor(
+    readonly model: AnyModel,
+    name: string,
+    label: string,
+  ) {
+    this.root = element("section", { class: `bp-widget bp-${name}`, "aria-label": label });
+    keepKeys(this.root);
+    this.requests = new Requests((message) => model.send(message));
+    const take: CustomMessageHandler = (content) => {
+      const message = content as PanelAnswer & { request?: number };
+      this.requests.settle(message.request, message);
+    };
+    model.on("msg:custom", take);
+    this.releases.push(
+      () => model.off("msg:custom", take),
+      () => this.requests.dispose(),
+    );
+  }
+
+  /** State of the model; nothing where the kernel has not set it. */
+  state<T>(key: string): T | undefined {
+    return (this.model.get(key) ?? undefined) as T | undefined;
+  }
+
+  /** Calls now, and at each change of a key of the model. */
+  follow(key: string, handler: () => void): void {
+    this.model.on(`change:${key}`, handler);
+    this.releases.push(() => this.model.off(`change:${key}`, handler));
+    handler();
+  }
+
+  onDispose(release: () => void): void {
+    this.releases.push(release);
+  }
+
+  dispose(): void {
+    for (const release of this.releases) release();
+    this.root.remove();
+  }
+
+  ask<T extends PanelRequest["type"]>(
+    request: PanelRequest & { type: T },
+    answered: (answer: Answers[T]) => void,
+    { failed, patience }: Asking = {},
+  ): void {
+    this.requests.ask(
+      request,
+      {
+        answered: (answer) => {
+          if (answer.type === "error") {
+            const { message, fix } = answer as ErrorAnswer;
+            this.tellTrouble(request.type, message, fix);
+            failed?.();
+          } else {
+            this.endTrouble(request.type);
+            answered(answer as Answers[T]);
+          }
+        },
+        silent: () => {
+          this.tellTrouble(request.type, SILENCE);
+          failed?.();
+        },
+      },
+      patience,
+    );
+  }
+
+  private tellTrouble(type: string, message: string, fix?: string | null): void {
+    this.trouble = { type, silent: message === SILENCE };
+    this.notice.problem(message, fix);
+  }
+
+  private endTrouble(type: string): void {
+    if (this.trouble === undefined || !(this.trouble.silent || this.trouble.type === type)) return;
+    this.trouble = undefined;
+    this.notice.clear();
+  }
+}
