@@ -1,12 +1,14 @@
 """A JupyterLab for all browser tests, and a watch over the console of each."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser.lab import LAUNCH, Console, LabServer
+from browser.lab import LAUNCH, Console, LabServer, Notebook
 from playwright.sync_api import Page
+
+KERNELS = ["python3", "bioimage-rust"]
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +38,22 @@ def screenshots() -> Path:
     folder = Path("test-results")
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(params=KERNELS)
+def started(request: pytest.FixtureRequest, lab: LabServer, page: Page) -> Callable[..., Notebook]:
+    """Opens a notebook of `%bp` lines with one of the kernels, ready for its cell 1.
+
+    `OUTPUT` in a line stands for the notebook's own output.
+    """
+    kernel: str = request.param
+
+    def start(name: str, *lines: str) -> Notebook:
+        first = "%load_ext bioimage_rs" if kernel == "python3" else "%bp help runs"
+        name = f"{name}-{kernel}"
+        cells = [first, *(line.replace("OUTPUT", f"{name}.zarr") for line in lines)]
+        notebook = lab.open(page, f"{name}.ipynb", cells, kernel)
+        notebook.run(0)
+        return notebook
+
+    return start

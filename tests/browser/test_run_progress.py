@@ -11,7 +11,6 @@ import zarr
 from browser.lab import LabServer, Notebook
 from playwright.sync_api import Locator, Page, expect
 
-KERNELS = ["python3", "bioimage-rust"]
 # Strong compression of noise takes the time that a test needs to look and to click.
 SLOW = "--codec zstd:19 --chunks 16,64,64 --block-shape 16,64,64 --workers 1"
 SHAPE = (64, 1024, 1024)
@@ -24,25 +23,6 @@ def stack(lab: LabServer) -> np.ndarray:
     voxels = rng.integers(0, 40, SHAPE, "uint8")
     tifffile.imwrite(lab.root / "stack.tif", voxels, photometric="minisblack")
     return voxels
-
-
-@pytest.fixture(params=KERNELS)
-def started(request: pytest.FixtureRequest, lab: LabServer, page: Page) -> Callable[..., Notebook]:
-    """Opens a notebook of `%bp` lines with one of the kernels, ready for its cell 1.
-
-    `OUTPUT` in a line stands for the notebook's own output.
-    """
-    kernel: str = request.param
-
-    def start(name: str, *lines: str) -> Notebook:
-        first = "%load_ext bioimage_rs" if kernel == "python3" else "%bp help runs"
-        name = f"{name}-{kernel}"
-        cells = [first, *(line.replace("OUTPUT", f"{name}.zarr") for line in lines)]
-        notebook = lab.open(page, f"{name}.ipynb", cells, kernel)
-        notebook.run(0)
-        return notebook
-
-    return start
 
 
 def view(notebook: Notebook, cell: int) -> Locator:
