@@ -101,14 +101,8 @@ pub struct Reply {
 }
 
 fn to_reply(py: Python<'_>, reply: command::Reply) -> PyResult<Reply> {
-    let plain = |kind, text| Reply {
-        kind,
-        text,
-        html: None,
-        json: "null".into(),
-        run: None,
-        panel: None,
-    };
+    let plain =
+        |kind, text| Reply { kind, text, html: None, json: "null".into(), run: None, panel: None };
     Ok(match reply {
         command::Reply::Nothing => plain("nothing", String::new()),
         command::Reply::Text(text) => plain("text", text),

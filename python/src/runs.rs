@@ -256,6 +256,7 @@ impl HowTo {
                 None if self.backend == Backend::Slurm.as_str() => SlurmDefaults::load()?.settings,
                 None => SlurmSettings::default(),
             },
+            asks_cluster: true,
         })
     }
 

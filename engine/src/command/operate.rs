@@ -218,7 +218,7 @@ impl<P: Parameters + 'static> Request for Operate<P> {
 /// Does, shows or hands over a run.
 pub fn carry_out<R: Request>(mut request: R, show: Show, host: &mut dyn Host) -> Result<Reply> {
     let arrays = request.open(host)?;
-    let planned = plan(&request, &arrays, host)?;
+    let planned = plan(&request, &arrays, host, true)?;
     let common = request.common();
     if common.check_nodes {
         planned.prepared.check_nodes(&host.cancel())?;
@@ -261,12 +261,12 @@ pub struct Outlook {
     pub planned: Result<Planned>,
 }
 
-/// Plans a request as for a run of which nothing is shown but the plan.
+/// Plans a request, quickly: whether a cluster takes what it asks for is left open.
 pub fn outlook<R: Request>(request: &R, host: &dyn Host) -> Outlook {
     let mut request = request.clone();
     let opened = request.open(host);
     let (grain, planned) = match opened {
-        Ok(arrays) => (arrays.grain(), plan(&request, &arrays, host)),
+        Ok(arrays) => (arrays.grain(), plan(&request, &arrays, host, false)),
         Err(error) => (Grain::default(), Err(error)),
     };
     Outlook { code: request.code(), grain, planned }
@@ -275,7 +275,7 @@ pub fn outlook<R: Request>(request: &R, host: &dyn Host) -> Outlook {
 /// Starts a run that goes on behind the caller, in a process of its own where that is asked for.
 pub fn start<R: Request>(mut request: R, host: &dyn Host) -> Result<RunView> {
     let arrays = request.open(host)?;
-    let planned = plan(&request, &arrays, host)?;
+    let planned = plan(&request, &arrays, host, true)?;
     if request.common().check_nodes {
         planned.prepared.check_nodes(&host.cancel())?;
     }
@@ -288,9 +288,14 @@ pub fn start<R: Request>(mut request: R, host: &dyn Host) -> Result<RunView> {
     }
 }
 
-fn plan<R: Request>(request: &R, arrays: &Arrays, host: &dyn Host) -> Result<Planned> {
+fn plan<R: Request>(
+    request: &R,
+    arrays: &Arrays,
+    host: &dyn Host,
+    asks_cluster: bool,
+) -> Result<Planned> {
     let config = Config::load()?;
-    let prepared = prepare(request, arrays, &config, host)?;
+    let prepared = prepare(request, arrays, &config, host, asks_cluster)?;
     Ok(Planned {
         operation: R::Parameters::NAME,
         code: request.code(),
@@ -307,11 +312,13 @@ fn prepare<R: Request>(
     arrays: &Arrays,
     config: &Config,
     host: &dyn Host,
+    asks_cluster: bool,
 ) -> Result<Prepared> {
     let asked = asked_workers(request.common().workers, config);
     let mut workers = asked.unwrap_or_else(cores);
     loop {
         let options = run_options(request.common(), config, workers, host)?;
+        let options = Options { asks_cluster, ..options };
         match setup(request, arrays, options).prepare() {
             Err(error) if error.kind == Kind::MemoryBudget && asked.is_none() && workers > 1 => {
                 workers /= 2;

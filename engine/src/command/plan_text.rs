@@ -54,9 +54,10 @@ impl Planned {
 
     /// Memory of one worker: a share of all on this machine, or a task on a cluster.
     fn memory_per_worker(&self) -> u64 {
-        let (memory, workers) = (self.prepared.plan.memory, self.prepared.workers());
+        let (memory, blocks) = (self.prepared.plan.memory, self.prepared.plan.grid().len());
+        let at_once = self.prepared.workers().min(blocks);
         match self.prepared.backend() {
-            Backend::Local => memory.total / workers.max(1),
+            Backend::Local => memory.total / at_once.max(1),
             Backend::Subprocess | Backend::Slurm => memory.total_for(1, self.prepared.backend()),
         }
     }

@@ -150,6 +150,8 @@ pub struct Options {
     pub tasks_per_worker: u64,
     /// What is asked of Slurm, on that backend.
     pub slurm: SlurmSettings,
+    /// Whether the cluster is asked if it takes that, which may take a while.
+    pub asks_cluster: bool,
 }
 
 impl Default for Options {
@@ -164,6 +166,7 @@ impl Default for Options {
             task_timeout: None,
             tasks_per_worker: TASKS_PER_WORKER,
             slurm: SlurmSettings::default(),
+            asks_cluster: true,
         }
     }
 }
@@ -305,7 +308,7 @@ impl Setup {
             )
             .fix("Use file-backed arrays (zarr), or the local backend."));
         }
-        if self.options.backend == Backend::Slurm {
+        if self.options.backend == Backend::Slurm && self.options.asks_cluster {
             slurm::validate(&self.options.slurm)?;
         }
         Ok(Prepared { setup: self, plan, block_shape, domain })
@@ -382,6 +385,11 @@ impl Prepared {
     /// Where blocks are to be worked on.
     pub fn backend(&self) -> Backend {
         self.setup.options.backend
+    }
+
+    /// What is asked of Slurm, where that is to do the work.
+    pub fn slurm(&self) -> Option<&SlurmSettings> {
+        (self.backend() == Backend::Slurm).then_some(&self.setup.options.slurm)
     }
 
     /// Whether other processes can open all arrays.

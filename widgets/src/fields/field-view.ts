@@ -30,7 +30,7 @@ export class FieldView {
     this.ids = id;
     const { control } = input;
     control.id = id;
-    const help = element("span", { id: `${id}-help`, hidden: true }, [field.help, limits(field)].filter(Boolean).join(". "));
+    const help = element("span", { id: `${id}-help`, class: "bp-help" }, [field.help, limits(field)].filter(Boolean).join(". "));
     this.note = element("p", { id: `${id}-note`, class: "bp-note bp-row-note", hidden: true });
     this.problem = element("p", { id: `${id}-problem`, class: "bp-problem bp-row-problem", hidden: true });
     const label = element("label", { for: id, class: "bp-row-label" }, field.label);

@@ -48,7 +48,7 @@ describe("OperationForm", () => {
     expect(last("plan")).toMatchObject({ values: { SRC: "in.tif", DST: "out.zarr" } });
     answer();
     expect(text(".bp-plan .bp-numbers")).toContain("128 (2 × 8 × 8) of 32 × 64 × 64");
-    expect(text(".bp-plan .bp-numbers")).toContain("12 % more is read than written");
+    expect(text(".bp-plan .bp-numbers")).toContain("12 % more is read than worked on");
     expect(text(".bp-plan .bp-numbers")).toContain("4.00 MiB a worker, 8.00 MiB in all, budget 16.0 MiB");
     expect(text(".bp-plan .bp-numbers")).toContain("about 1:14, by 3 comparable runs");
     expect(get(".bp-plan .bp-meter-peak").style.width).toBe("50%");
@@ -102,6 +102,28 @@ describe("OperationForm", () => {
     answer();
     expect(shape.getAttribute("aria-invalid")).toBeNull();
     expect(visible(get(".bp-refusal"))).toBe(false);
+  });
+
+  it("plans again when the engine has more to say", () => {
+    const { model, answer, text, last } = open();
+    answer();
+    const before = last("plan");
+    vi.advanceTimersByTime(EVERY_MS);
+    model.receive({ type: "replan" });
+    expect(last("plan")).not.toBe(before);
+    answer(makePlanAnswer({ refusal }));
+    expect(text(".bp-refusal p")).toContain("Blocks share chunks.");
+    expect(text(".bp-plan .bp-numbers")).toContain("128");
+  });
+
+  it("shows below the run what it has measured", () => {
+    const { model, get, visible, text } = open();
+    expect(visible(get(".bp-result"))).toBe(false);
+    model.set("run", makeRun());
+    model.set("result", { html: "<table><tbody><tr><td>mean</td><td>3</td></tr></tbody></table>", text: "mean 3" });
+    expect(text(".bp-result td")).toBe("mean");
+    model.set("result", null);
+    expect(text(".bp-result")).toBe("");
   });
 
   it("does not call an incomplete form a mistake", () => {

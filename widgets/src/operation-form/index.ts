@@ -80,6 +80,7 @@ class OperationForm {
     this.panel.follow("operations", () => this.takeOperations());
     this.panel.follow("form", take);
     this.panel.follow("values", take);
+    this.panel.hear("replan", () => this.latest.want());
   }
 
   dispose(): void {

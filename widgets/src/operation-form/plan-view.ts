@@ -77,7 +77,7 @@ export class PlanView {
     set("Blocks", `${formatCount(plan.blocks)} (${times(plan.grid)}) of ${times(plan.block_shape)}`);
     set("Tasks", `${formatCount(plan.tasks)} for ${plural(plan.workers, "worker")}, ${plan.backend}`);
     set("Passes", passes.length > 1 ? `${passes.length}: ${passes.join(", ")}` : undefined);
-    set("Halo", `${percent(plan.halo_overhead)} more is read than written`);
+    set("Halo", plan.halo_overhead > 0 ? `${percent(plan.halo_overhead)} more is read than worked on` : "none");
     const budget = memory.budget === null ? [] : [`budget\u00a0${formatBytes(memory.budget)}`];
     const total = plan.workers > 1 ? [`${formatBytes(memory.total)} in all`] : [];
     set("Memory", [`${formatBytes(memory.per_worker)} a worker`, ...total, ...budget].join(", "));

@@ -176,4 +176,9 @@ export interface Answers {
   remove: { type: "removed"; removed: string[] };
 }
 
+/** What the engine says unasked: a plan for the same values would be another now. */
+export interface Replan {
+  type: "replan";
+}
+
 export type PanelAnswer = Answers[keyof Answers] | ErrorAnswer;

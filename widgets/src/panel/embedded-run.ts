@@ -9,21 +9,33 @@ export class EmbeddedRun {
   readonly root = element("div", { class: "bp-embedded", hidden: true });
   private id: string | undefined;
   private disposeRun: (() => void) | undefined;
+  private readonly result = element("div", { class: "bp-result", role: "region", "aria-label": "Result", tabindex: 0, hidden: true });
   private readonly takeRun = (): void => this.update();
+  private readonly takeResult = (): void => this.showResult();
 
   /** `head` stands above the run, for instance with a button that closes it. */
   constructor(
     private readonly model: AnyModel,
     ...head: HTMLElement[]
   ) {
-    this.root.append(...head);
+    this.root.append(...head, this.result);
     model.on("change:run", this.takeRun);
+    model.on("change:result", this.takeResult);
     this.update();
+    this.showResult();
   }
 
   dispose(): void {
     this.model.off("change:run", this.takeRun);
+    this.model.off("change:result", this.takeResult);
     this.disposeRun?.();
+  }
+
+  /** What a measurement has found; the engine has made the table, with every text in it escaped. */
+  private showResult(): void {
+    const result = this.model.get("result") as { html: string } | null | undefined;
+    this.result.innerHTML = result?.html ?? "";
+    show(this.result, Boolean(result));
   }
 
   private update(): void {
@@ -32,6 +44,7 @@ export class EmbeddedRun {
     this.id = id;
     this.disposeRun?.();
     this.disposeRun = id === undefined ? undefined : renderRunProgress({ model: this.model, el: this.root });
+    this.root.append(this.result);
     show(this.root, id !== undefined);
   }
 }

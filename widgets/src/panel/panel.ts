@@ -4,7 +4,7 @@ import type { AnyModel, CustomMessageHandler } from "../anywidget";
 import { element, keepKeys } from "../dom";
 import { Requests } from "../requests";
 import type { ErrorAnswer } from "../run-progress/contract";
-import type { Answers, PanelAnswer, PanelRequest } from "./contract";
+import type { Answers, PanelAnswer, PanelRequest, Replan } from "./contract";
 import { Notice } from "./notice";
 
 interface Asking {
@@ -55,6 +55,15 @@ export class Panel {
     this.model.on(`change:${key}`, handler);
     this.releases.push(() => this.model.off(`change:${key}`, handler));
     handler();
+  }
+
+  /** Calls at each message of this type that answers nothing. */
+  hear(type: Replan["type"], handler: () => void): void {
+    const take: CustomMessageHandler = (content) => {
+      if ((content as { type?: string }).type === type) handler();
+    };
+    this.model.on("msg:custom", take);
+    this.releases.push(() => this.model.off("msg:custom", take));
   }
 
   onDispose(release: () => void): void {

@@ -1,7 +1,7 @@
 /** A model without a kernel: keeps what is sent and lets a test play the kernel's part. */
 
 import type { AnyModel } from "../anywidget";
-import type { PanelAnswer, PanelRequest } from "../panel/contract";
+import type { PanelAnswer, PanelRequest, Replan } from "../panel/contract";
 import type { Message, Request, Run, Status } from "../run-progress/contract";
 
 type AnyRequest = Request | PanelRequest;
@@ -40,7 +40,7 @@ export class FakeModel implements AnyModel {
     this.saves += 1;
   }
 
-  receive(message: (Message | PanelAnswer) & { request?: number }, ...buffers: Uint8Array[]): void {
+  receive(message: (Message | PanelAnswer | Replan) & { request?: number }, ...buffers: Uint8Array[]): void {
     const views = buffers.map((bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     this.emit("msg:custom", message, views);
   }

@@ -1,11 +1,13 @@
 //! The fields of a form, from the definition of the language and the schema of the parameters.
 
 use super::super::Line;
+use super::super::options::cores;
 use super::typed::is_list;
 use crate::config::Config;
 use crate::config::slurm::{Holds, SLURM_KEYS, SlurmKey};
 use crate::error::{Error, Result, nearest};
 use crate::op::registry;
+use crate::run::{Options, default_budget};
 use clap::{Arg, Command, CommandFactory, ValueHint};
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -179,12 +181,13 @@ pub fn of_operation(name: &str) -> Result<Vec<Section>> {
     Ok(sections.map(section).into_iter().filter(|section| !section.fields.is_empty()).collect())
 }
 
-/// What the config says of an option.
+/// What holds for an option of all operations by the config, else on this machine.
 fn configured(config: &Config, name: &str) -> Option<String> {
     match name {
-        "workers" => config.workers.map(|workers| workers.to_string()),
-        "memory" => config.memory.map(|bytes| bytes.to_string()),
-        "retries" => config.retries.map(|retries| retries.to_string()),
+        "workers" => Some(config.workers.unwrap_or_else(cores).to_string()),
+        // In whole megabytes, which are typed like that, too.
+        "memory" => Some(format!("{}M", config.memory.unwrap_or_else(default_budget) >> 20)),
+        "retries" => Some(config.retries.unwrap_or(Options::default().retries).to_string()),
         "backend" => Some(config.backend.unwrap_or_default().as_str().to_owned()),
         _ => None,
     }
@@ -369,13 +372,22 @@ fn of_key(key: &SlurmKey) -> Field {
         Holds::Lines => (Kind::List, None, None),
     };
     let default = crate::config::slurm::default_of(key.name);
+    let otherwise = match key.name {
+        "shebang" => "#!/bin/bash",
+        "tmp_root" => "the folder of all runs",
+        "retries" => "as for other runs",
+        "memory" => "that of mem",
+        "python_executable" => "this one",
+        "task_timeout" => "none",
+        _ => "the cluster's choice",
+    };
     Field {
         name: key.name.to_owned(),
         label: key.name.replace('_', " "),
         help: key.help.to_owned(),
         kind,
         access: (kind == Kind::Path).then_some(Access::Write),
-        placeholder: default.clone().unwrap_or_else(|| "the cluster's choice".to_owned()),
+        placeholder: default.clone().unwrap_or_else(|| otherwise.to_owned()),
         default,
         unit: unit.map(str::to_owned),
         minimum,

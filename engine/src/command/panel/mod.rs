@@ -3,6 +3,7 @@
 //! a widget and back, and knows nothing of any of them. The messages are described in
 //! `docs/design/live-view.md` and `docs/design/forms.md`.
 
+mod cluster;
 mod fields;
 mod operation_form;
 mod runs_table;

@@ -4,6 +4,7 @@ use super::super::arrays::{Grain, describe, open};
 use super::super::operate::Outlook;
 use super::super::table::escape;
 use super::super::{Action, Command, Host, Verb, complete};
+use super::cluster::{Asked, Verdict};
 use super::fields::{self, Access, Field, Kind as FieldKind, Section, slurm_key};
 use super::shown_run::{Measured, ShownRun};
 use super::typed::{self, Values, typed};
@@ -13,7 +14,6 @@ use crate::error::{Error, Kind, Result};
 use crate::grid::shape_text;
 use crate::run::folder::Code;
 use crate::run::live::RunView;
-use crate::run::slurm::offers;
 use crate::source::path::locate_output;
 use crate::source::{Source, Spec};
 use serde_json::{Value as Json, json};
@@ -26,6 +26,8 @@ pub struct OperationForm {
     sections: Vec<Section>,
     begun: bool,
     shown: ShownRun,
+    asked: Asked,
+    verdict: Verdict,
 }
 
 impl OperationForm {
@@ -44,8 +46,15 @@ impl OperationForm {
             let message = format!("the form of {operation} has no field '{name}'");
             return Err(Error::argument(message).fix(fix));
         }
-        let (operation, shown) = (operation.to_owned(), ShownRun::default());
-        Ok(OperationForm { operation, values, sections, begun: false, shown })
+        Ok(OperationForm {
+            operation: operation.to_owned(),
+            values,
+            sections,
+            begun: false,
+            shown: ShownRun::default(),
+            asked: Asked::default(),
+            verdict: Verdict::default(),
+        })
     }
 
     /// The form that the words of a line fill.
@@ -83,7 +92,10 @@ impl OperationForm {
             self.values.clone_from(values);
         }
         match text("type") {
-            "plan" => Ok(News::of(self.plan(host))),
+            "plan" => {
+                let news = News::of(self.plan(host));
+                Ok(if self.verdict.is_awaited() { news.going_on() } else { news })
+            }
             "form" => {
                 let sections = fields::of_operation(text("operation"))?;
                 let mut values = self.values.clone();
@@ -100,7 +112,7 @@ impl OperationForm {
                     "type": "complete", "name": text("name"), "matches": matches,
                 })))
             }
-            "offers" => Ok(News::of(offers::ask().json())),
+            "offers" => Ok(self.asked.ask(request)),
             "start" => self.start(host),
             "save" => self.save(),
             _ => self.shown.receive(request).ok_or_else(|| unknown(request)),
@@ -135,10 +147,12 @@ impl OperationForm {
         }
     }
 
-    fn plan(&self, host: &dyn Host) -> Json {
+    fn plan(&mut self, host: &dyn Host) -> Json {
         let (code, grain, plan, refusal) = match self.outlook(host) {
             Ok(Outlook { code, grain, planned: Ok(planned) }) => {
-                (Some(code), grain, Some(planned.value().json), None)
+                let refused = planned.prepared.slurm().and_then(|asked| self.verdict.of(asked));
+                let refusal = refused.map(|error| self.refusal(&error));
+                (Some(code), grain, Some(planned.value().json), refusal)
             }
             Ok(Outlook { code, grain, planned: Err(error) }) => {
                 (Some(code), grain, None, Some(self.refusal(&error)))
@@ -181,6 +195,16 @@ impl OperationForm {
         }
         if error.message.starts_with("block shape ") {
             return Some("block_shape".to_owned());
+        }
+        let of_cluster = super::slurm_form::field_of(error, |key| {
+            let mut fields = all(&self.sections);
+            let field = fields.find(|field| slurm_key(&field.name) == Some(key))?;
+            typed(&self.values, &field.name)
+        });
+        if let Some(key) = of_cluster {
+            let mut fields = all(&self.sections);
+            let field = fields.find(|field| slurm_key(&field.name) == Some(key));
+            return field.map(|field| field.name.clone());
         }
         let is_part = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
         let mut words = error.message.split(|c| !is_part(c)).enumerate();
@@ -290,7 +314,11 @@ impl Panel for OperationForm {
     }
 
     fn poll(&mut self) -> Result<News> {
-        let news = self.shown.poll()?;
+        let mut news = self.asked.add_to(self.shown.poll()?);
+        if self.verdict.has_changed() {
+            news.messages.extend(News::of(json!({ "type": "replan" })).messages);
+        }
+        news.finished &= !self.verdict.is_awaited();
         if std::mem::replace(&mut self.begun, true) {
             return Ok(news);
         }

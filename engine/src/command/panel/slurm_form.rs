@@ -1,11 +1,12 @@
 //! The form of the defaults for a cluster.
 
 use super::super::{Host, complete, config};
+use super::cluster::Asked;
 use super::fields::{self, Section};
 use super::typed::{Values, typed};
 use super::{News, Panel, unknown};
 use crate::config::slurm::{self, SLURM_KEYS, SlurmDefaults, SlurmKey};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::run::live::RunView;
 use crate::run::slurm::{is_there, offers, validate};
 use serde_json::{Value as Json, json};
@@ -15,6 +16,7 @@ use toml::Value;
 pub struct SlurmForm {
     sections: Vec<Section>,
     begun: bool,
+    asked: Asked,
 }
 
 /// What the form can say of where the values lie.
@@ -45,14 +47,14 @@ impl SlurmForm {
     /// `invalid-argument` for a config that is not understood, naming file and key.
     pub fn new() -> Result<SlurmForm> {
         state()?;
-        Ok(SlurmForm { sections: fields::of_slurm(), begun: false })
+        Ok(SlurmForm { sections: fields::of_slurm(), begun: false, asked: Asked::default() })
     }
 
-    fn answer(&self, request: &Json) -> Result<News> {
+    fn answer(&mut self, request: &Json) -> Result<News> {
         let empty = Values::new();
         let values = request["values"].as_object().unwrap_or(&empty);
         match request["type"].as_str() {
-            Some("offers") => Ok(News::of(offers::ask().json())),
+            Some("offers") => Ok(self.asked.ask(request)),
             Some("check") => Ok(News::of(check(values))),
             Some("save") => save(values),
             Some("complete") => {
@@ -95,30 +97,49 @@ fn check(values: &Values) -> Json {
         let checked = key.check(&value?).ok()??;
         Some((key.name.to_owned(), checked))
     });
-    let checked = SlurmDefaults::of(table.collect()).and_then(|all| validate(&all.settings));
-    let problems: Vec<Json> =
-        checked.err().iter().map(|error| problem(field_of(error, values), error)).collect();
-    told(offers::cluster(), problems, None)
+    match SlurmDefaults::of(table.collect()).and_then(|all| validate(&all.settings)) {
+        Ok(()) => told(offers::cluster(), Vec::new(), None),
+        Err(error) if error.kind == Kind::SchedulerFailed => {
+            told(None, Vec::new(), Some(format!("The cluster does not answer: {}", error.message)))
+        }
+        Err(error) => {
+            let field = field_of(&error, |key| typed(values, key));
+            told(offers::cluster(), vec![problem(field, &error)], None)
+        }
+    }
 }
 
-/// The field whose value an error quotes.
-fn field_of(error: &Error, values: &Values) -> Option<&'static str> {
-    let quoted = |key: &&SlurmKey| {
-        typed(values, key.name).is_some_and(|text| error.message.contains(&format!("'{text}'")))
-    };
-    let words: [(&str, &str); 5] = [
-        ("a time of", "time"),
-        ("cpus", "cpus_per_task"),
-        ("of memory", "mem"),
-        ("gpus", "gpus"),
-        ("partition", "partition"),
-    ];
-    let named = || words.iter().find(|(word, _)| error.message.contains(word)).map(|(_, key)| *key);
-    // A sentence about a partition's nodes quotes the partition, and is about what they have not.
-    match error.message.starts_with("no node of") || error.message.starts_with("a time of") {
-        true => named(),
-        false => SLURM_KEYS.iter().find(quoted).map(|key| key.name).or_else(named),
+/// The key that an error of the cluster is about, by the value that it quotes or by what it speaks of.
+pub fn field_of(
+    error: &Error,
+    typed: impl Fn(&'static str) -> Option<String>,
+) -> Option<&'static str> {
+    let message = error.message.as_str();
+    if message.starts_with("a time of ") {
+        return Some("time");
     }
+    if message.starts_with("no node of ") {
+        let asked = |word: &str| message.rsplit(" has ").next().is_some_and(|it| it.contains(word));
+        let words = [(" cpus", "cpus_per_task"), (" of memory", "mem"), (" gpus", "gpus")];
+        let named = words.iter().find(|(word, _)| asked(word));
+        return named.map(|(_, key)| *key).or(Some("constraint"));
+    }
+    let about = [
+        ("there is no partition ", "partition"),
+        ("the cluster has no default partition", "partition"),
+        ("there is no node with the feature ", "constraint"),
+        ("there is no QOS ", "qos"),
+    ];
+    let named = about.iter().find(|(beginning, _)| message.starts_with(beginning));
+    let quotes = |key: &str, text: Option<String>| {
+        text.is_some_and(|text| message.contains(&format!("{key} '{text}'")))
+    };
+    named.map(|(_, key)| *key).or_else(|| {
+        [("account", "account"), ("QOS", "qos"), ("partition", "partition")]
+            .into_iter()
+            .find(|(word, key)| quotes(word, typed(key)))
+            .map(|(_, key)| key)
+    })
 }
 
 fn save(values: &Values) -> Result<News> {
@@ -140,13 +161,14 @@ impl Panel for SlurmForm {
 
     fn poll(&mut self) -> Result<News> {
         if std::mem::replace(&mut self.begun, true) {
-            return Ok(News { finished: true, ..News::default() });
+            return Ok(self.asked.add_to(News { finished: true, ..News::default() }));
         }
         Ok(state()?.with("sections", json!(self.sections)))
     }
 
     fn receive(&mut self, request: &Json, _host: &dyn Host) -> News {
-        News::answer(request, self.answer(request))
+        let answer = self.answer(request);
+        News::answer(request, answer)
     }
 
     fn run(&self) -> Option<RunView> {
