@@ -1,4 +1,4 @@
-"""Run a notebook in a real JupyterLab and take a picture of its live view.
+"""Run a notebook in a real JupyterLab and take pictures of its live view and of its form.
 
 Usage: PYTHONPATH=tests python scripts/picture.py NOTEBOOK.ipynb PICTURE.png
 """
@@ -11,7 +11,8 @@ from pathlib import Path
 from browser.lab import LAUNCH, Console, LabServer
 from playwright.sync_api import sync_playwright
 
-WIDGET = ".bp-run"
+# What is pictured, and how the file is called behind the given name.
+WIDGETS = {"": ".bp-run", "-form": ".bp-operation-form"}
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
 
 
 def take(notebook: Path, picture: Path) -> None:
-    """Run the notebook beside a copy of its data; picture its first live view."""
+    """Run the notebook beside a copy of its data; picture its first live view and form."""
     with (
         tempfile.TemporaryDirectory(prefix="bioimage-picture-") as folder,
         LabServer(Path(folder)) as lab,
@@ -37,12 +38,13 @@ def take(notebook: Path, picture: Path) -> None:
         console = Console(page)
         opened = lab.show(page, notebook.resolve())
         opened.run_all(timeout=600)
-        widget = page.locator(WIDGET).first
-        # The view replaces itself with its last state, so it is never "stable" as playwright wants.
-        widget.evaluate("element => element.scrollIntoView({block: 'center'})")
-        page.wait_for_timeout(1000)
-        box = widget.bounding_box()
-        page.screenshot(path=picture, clip=box)
+        for suffix, selector in WIDGETS.items():
+            widget = page.locator(selector).first
+            # A view replaces itself with its last state, so it is never "stable" as playwright wants.
+            widget.evaluate("element => element.scrollIntoView({block: 'center'})")
+            page.wait_for_timeout(1000)
+            box = widget.bounding_box()
+            page.screenshot(path=picture.with_stem(picture.stem + suffix), clip=box)
         if console.errors:
             raise SystemExit("errors in the page's console:\n" + "\n".join(console.errors))
 

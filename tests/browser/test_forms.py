@@ -55,6 +55,8 @@ def photograph(notebook: Notebook, shown: Locator, folder: Path, name: str) -> N
     """Pictures of a widget, light and dark, wide and narrow; nothing may stick out."""
     page = notebook.page
     kernel = "rust" if "rust" in notebook.path.name else "python"
+    # High enough for a narrow form to be seen whole.
+    page.set_viewport_size({"width": 1600, "height": 2600})
     for theme in ("Light", "Dark"):
         notebook.theme(f"JupyterLab {theme}")
         for width in (1600, 400):
@@ -68,6 +70,7 @@ def photograph(notebook: Notebook, shown: Locator, folder: Path, name: str) -> N
             check_accessibility(page, shown)
     shown.evaluate("element => { element.style.width = ''; }")
     notebook.theme("JupyterLab Light")
+    page.set_viewport_size({"width": 1600, "height": 1200})
 
 
 def type_into(page: Page, form: Locator, label: str, text: str) -> None:

@@ -42,8 +42,11 @@ def test_notebook(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         for output in cell.get("outputs", [])
         if "application/vnd.jupyter.widget-view+json" in output.get("data", {})
     ]
-    assert len(shown) >= 4
-    assert all("<svg" in data["text/html"] or "blocks" in data["text/html"] for data in shown)
+    forms = [data for data in shown if data["text/plain"].startswith("%bp ")]
+    assert [data["text/html"].split()[:2] for data in forms] == [["<pre>%bp", "gaussian"]]
+    views = [data for data in shown if data not in forms]
+    assert len(views) >= 4
+    assert all("<svg" in data["text/html"] or "blocks" in data["text/html"] for data in views)
 
 
 def test_every_notebook_is_run() -> None:

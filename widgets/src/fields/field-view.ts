@@ -64,7 +64,14 @@ export class FieldView {
     setProse(this.problem, text ?? "");
     show(this.problem, text !== undefined);
     setAttribute(this.input.control, "aria-invalid", text === undefined ? undefined : "true");
+    if (text !== undefined) this.unfold();
     this.describe();
+  }
+
+  /** Opens the section that it stands in. */
+  unfold(): void {
+    const folded = this.root.closest("details");
+    if (folded) folded.open = true;
   }
 
   private describe(): void {

@@ -29,8 +29,12 @@ export class Sections {
     return true;
   }
 
+  /** A section in which something is set is open: it would be overlooked. */
   write(values: Values): void {
-    for (const [name, view] of this.fields) view.input.write(values[name]);
+    for (const [name, view] of this.fields) {
+      view.input.write(values[name]);
+      if (values[name]) view.unfold();
+    }
   }
 
   field(name: string): FieldView | undefined {
@@ -48,8 +52,7 @@ export class Sections {
   /** Brings a field into view and gives it the focus. */
   focus(name: string): void {
     const view = this.fields.get(name);
-    const folded = view?.root.closest("details");
-    if (folded) folded.open = true;
+    view?.unfold();
     view?.input.control.focus();
   }
 

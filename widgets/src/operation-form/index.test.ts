@@ -104,6 +104,14 @@ describe("OperationForm", () => {
     expect(visible(get(".bp-refusal"))).toBe(false);
   });
 
+  it("opens a folded section in which something is set", () => {
+    const { model, get } = open();
+    const advanced = get<HTMLDetailsElement>("[data-section=advanced]");
+    expect(advanced.open).toBe(false);
+    model.set("values", { SRC: "in.tif", region: "0:8,:,:" });
+    expect(advanced.open).toBe(true);
+  });
+
   it("plans again when the engine has more to say", () => {
     const { model, answer, text, last } = open();
     answer();
