@@ -1,4 +1,4 @@
-"""Run a notebook in a real JupyterLab and take pictures of its live view and of its form.
+"""Run a notebook in a real JupyterLab and take pictures of its widgets.
 
 Usage: PYTHONPATH=tests python scripts/picture.py NOTEBOOK.ipynb PICTURE.png
 """
@@ -12,7 +12,7 @@ from browser.lab import LAUNCH, Console, LabServer
 from playwright.sync_api import sync_playwright
 
 # What is pictured, and how the file is called behind the given name.
-WIDGETS = {"": ".bp-run", "-form": ".bp-operation-form"}
+WIDGETS = {"": ".bp-run", "-form": ".bp-operation-form", "-runs": ".bp-runs-table"}
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def take(notebook: Path, picture: Path) -> None:
-    """Run the notebook beside a copy of its data; picture its first live view and form."""
+    """Run the notebook beside a copy of its data; picture the first of each widget."""
     with (
         tempfile.TemporaryDirectory(prefix="bioimage-picture-") as folder,
         LabServer(Path(folder)) as lab,
@@ -37,10 +37,11 @@ def take(notebook: Path, picture: Path) -> None:
         page = browser.new_page(viewport={"width": 1280, "height": 1600}, device_scale_factor=2)
         console = Console(page)
         opened = lab.show(page, notebook.resolve())
+        opened.evaluate("app.shell.collapseLeft();")
         opened.run_all(timeout=600)
         for suffix, selector in WIDGETS.items():
             widget = page.locator(selector).first
-            # A view replaces itself with its last state, so it is never "stable" as playwright wants.
+            # A view replaces itself with its last state: never "stable" as playwright wants.
             widget.evaluate("element => element.scrollIntoView({block: 'center'})")
             page.wait_for_timeout(1000)
             box = widget.bounding_box()

@@ -65,3 +65,42 @@ def test_tasks_wait_run_and_tell_what_they_took(
     wait_until(page, lambda: bool(shown.evaluate(wide)), 10)
     shown.scroll_into_view_if_needed()
     page.screenshot(path=screenshots / f"slurm-{kernel}-narrow.png")
+
+
+@pytest.mark.parametrize("kernel", ["python3", "bioimage-rust"])
+def test_forms_offer_what_the_cluster_has_and_refuse_what_it_has_not(
+    lab: LabServer,
+    page: Page,
+    kernel: str,
+    screenshots: Path,  # noqa: F811
+) -> None:
+    page.set_viewport_size({"width": 1600, "height": 2000})
+    first = "%load_ext bioimage_rs" if kernel == "python3" else "%bp help runs"
+    line = f"%bp ui copy in.zarr form-{kernel}.zarr --workers 2"
+    name = f"slurm-form-{kernel}"
+    notebook = lab.open(page, f"{name}.ipynb", [first, line, "%bp config slurm"], kernel)
+    notebook.run_all()
+    form = notebook.output(1).locator(".bp-operation-form")
+    form.get_by_label("backend", exact=True).select_option("slurm")
+    expect(form).to_contain_text("Choices are those of the cluster test")
+    partition = form.get_by_label("partition", exact=True)
+    # What the config says stands in grey.
+    assert partition.get_attribute("placeholder")
+    partition.fill("cpuu")
+    expect(form.locator(".bp-refusal")).to_contain_text("Did you mean 'cpu'?")
+    expect(partition).to_have_attribute("aria-invalid", "true")
+    partition.fill("cpu")
+    run = form.get_by_role("button", name="Run", exact=True)
+    expect(run).to_be_enabled()
+    expect(form.locator(".bp-refusal")).to_be_hidden()
+    form.screenshot(path=screenshots / f"{name}-operation.png")
+    run.click()
+    expect(form.locator(".bp-run")).to_have_attribute("data-state", "succeeded", timeout=120_000)
+
+    defaults = notebook.output(2).locator(".bp-slurm-form")
+    expect(defaults).to_contain_text("The cluster test knows these values")
+    defaults.get_by_label("mem", exact=True).fill("900G")
+    expect(defaults).to_contain_text("no node of partition")
+    defaults.get_by_label("mem", exact=True).fill("1G")
+    expect(defaults).to_contain_text("The cluster test knows these values")
+    defaults.screenshot(path=screenshots / f"{name}-defaults.png")

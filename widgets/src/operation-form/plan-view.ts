@@ -79,7 +79,7 @@ export class PlanView {
     set("Passes", passes.length > 1 ? `${passes.length}: ${passes.join(", ")}` : undefined);
     set("Halo", plan.halo_overhead > 0 ? `${percent(plan.halo_overhead)} more is read than worked on` : "none");
     const budget = memory.budget === null ? [] : [`budget\u00a0${formatBytes(memory.budget)}`];
-    const total = plan.workers > 1 ? [`${formatBytes(memory.total)} in all`] : [];
+    const total = memory.total > memory.per_worker ? [`${formatBytes(memory.total)} in all`] : [];
     set("Memory", [`${formatBytes(memory.per_worker)} a worker`, ...total, ...budget].join(", "));
     show(this.meter, memory.budget !== null);
     if (memory.budget !== null && memory.budget > 0) {

@@ -153,6 +153,7 @@ export type PanelRequest =
   | { type: "start"; values: Values }
   | { type: "save"; values: Values }
   | { type: "check"; values: Values }
+  | { type: "watch" }
   | { type: "attach"; run: string }
   | { type: "detach" }
   | { type: "stop"; run: string }
@@ -169,6 +170,7 @@ export interface Answers {
   start: OkAnswer & { run?: string };
   save: { type: "saved"; file: string; saved: string[] };
   check: { type: "checked"; problems: Problem[]; cluster: string | null; note: string | null };
+  watch: OkAnswer;
   attach: OkAnswer;
   detach: OkAnswer;
   stop: OkAnswer;

@@ -102,6 +102,15 @@ export class Panel {
     );
   }
 
+  /** Says something that needs no answer. */
+  say(request: PanelRequest): void {
+    try {
+      this.model.send(request);
+    } catch {
+      // The kernel was restarted or is gone: whatever the user does next tells of it.
+    }
+  }
+
   private tellTrouble(type: string, message: string, fix?: string | null): void {
     this.trouble = { type, silent: message === SILENCE };
     this.notice.problem(message, fix);

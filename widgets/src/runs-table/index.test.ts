@@ -55,6 +55,17 @@ describe("RunsTable", () => {
     expect(text(".bp-none")).toBe("No run fits the filter.");
   });
 
+  it("says that somebody looks, for as long as it is in the page", () => {
+    const { model } = open();
+    const said = (): number => model.sent.filter(({ type }) => type === "watch").length;
+    expect(said()).toBe(1);
+    vi.advanceTimersByTime(60_000);
+    expect(said()).toBe(4);
+    closeAll();
+    vi.advanceTimersByTime(60_000);
+    expect(said()).toBe(4);
+  });
+
   it("lets the age go on between messages", () => {
     const { text } = open();
     vi.advanceTimersByTime(45_000);

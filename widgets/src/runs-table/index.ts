@@ -17,6 +17,9 @@ const PAGE = 100;
 /** Reading the record of a large run, or asking a cluster to end one, may take seconds. */
 const PATIENCE_MS = 20_000;
 
+/** So often the kernel is told that somebody looks: a table that is closed costs nothing. */
+const WATCH_MS = 20_000;
+
 type Item = { kind: "run" | "drawer"; run: RunRow };
 
 class RunsTable {
@@ -62,7 +65,12 @@ class RunsTable {
     });
     this.panel.follow("run", () => this.draw());
     const clock = setInterval(() => this.tick(), 1000);
-    this.panel.onDispose(() => clearInterval(clock));
+    const watch = setInterval(() => this.panel.say({ type: "watch" }), WATCH_MS);
+    this.panel.say({ type: "watch" });
+    this.panel.onDispose(() => {
+      clearInterval(clock);
+      clearInterval(watch);
+    });
   }
 
   dispose(): void {

@@ -156,6 +156,11 @@ pub fn of_operation(name: &str) -> Result<Vec<Section>> {
     let stored = stored_slurm();
     let field = |argument: &Arg| {
         let mut field = of_argument(argument, &schema);
+        if field.kind == Kind::List {
+            field.placeholder = "one a line".to_owned();
+        } else if section_of(argument) == "slurm" && field.kind != Kind::Flag {
+            field.placeholder = "the cluster's choice".to_owned();
+        }
         if let Some(default) = configured(&config, &field.name) {
             field.default = Some(default);
         } else if let Some(key) = slurm_key(&field.name)
@@ -373,6 +378,7 @@ fn of_key(key: &SlurmKey) -> Field {
     };
     let default = crate::config::slurm::default_of(key.name);
     let otherwise = match key.name {
+        "options" => "one a line",
         "shebang" => "#!/bin/bash",
         "tmp_root" => "the folder of all runs",
         "retries" => "as for other runs",

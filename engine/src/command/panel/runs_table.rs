@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// The folders of runs are looked at so often, or less often where that takes long.
 const LOOK: Duration = Duration::from_millis(500);
+/// A table that nobody has looked at for so long is not kept current; a widget says that it is looked at.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// So small a share of the time is spent on looking.
 const LOOKING: u32 = 20;
 
@@ -25,6 +27,7 @@ pub struct RunsTable {
     rows: Json,
     begun: bool,
     next_look: Instant,
+    watched: Instant,
     /// Runs of a cluster that nobody led before somebody acted on them here.
     led: Vec<RunView>,
 }
@@ -41,6 +44,7 @@ impl RunsTable {
             rows: Json::Null,
             begun: false,
             next_look: Instant::now(),
+            watched: Instant::now(),
             led: Vec::new(),
         })
     }
@@ -62,8 +66,10 @@ impl RunsTable {
 
     fn answer(&mut self, request: &Json, host: &dyn Host) -> Result<News> {
         let ok = || News::of(json!({ "type": "ok" })).going_on();
+        self.watched = Instant::now();
         let named = || request["run"].as_str().unwrap_or_default();
         match request["type"].as_str() {
+            Some("watch") => Ok(ok()),
             Some("attach") => {
                 let view = self.view(named())?;
                 self.shown.show(view, None, host.program())?;
@@ -161,8 +167,8 @@ impl Panel for RunsTable {
             }
             news = news.with("runs", rows);
         }
-        // What happens on disk is followed for as long as the table is shown.
-        Ok(news.going_on())
+        news.finished &= self.watched.elapsed() > PATIENCE;
+        Ok(news)
     }
 
     fn receive(&mut self, request: &Json, host: &dyn Host) -> News {
