@@ -257,3 +257,28 @@ def test_slurm_defaults_are_saved_and_read_back(
     expect(again.get_by_label("options", exact=True)).to_have_value("--exclusive\n--nice=5")
     photograph(notebook, again, screenshots, "slurm")
     config.unlink()
+
+
+def test_a_form_in_a_layout_is_observed_and_set_from_code(lab: LabServer, page: Page) -> None:
+    make = """
+import ipywidgets
+import bioimage_rs as bp
+
+form = bp.OperationForm("gaussian", {"SRC": "noise.tif", "output": "layout.zarr"})
+seen = []
+form.observe(lambda change: seen.append(change["new"].get("sigma")), "values")
+ipywidgets.VBox([ipywidgets.Label("How smooth?"), form])
+"""
+    cells = [make, 'form.values = {**form.values, "sigma": (1, 2, 2)}', "print(seen, form.line)"]
+    notebook = lab.open(page, "layout.ipynb", cells)
+    notebook.run(0)
+    box = notebook.output(0)
+    expect(box).to_contain_text("How smooth?")
+    expect(box.get_by_role("group", name="Plan", exact=True)).to_contain_text("needs sigma")
+    notebook.run(1)
+    expect(box.get_by_label("sigma")).to_have_value("1,2,2")
+    box.get_by_label("sigma").fill("3")
+    expect(box.get_by_role("tabpanel")).to_contain_text("--sigma 3")
+    notebook.run(2)
+    line = "%bp gaussian noise.tif layout.zarr --sigma 3"
+    expect(notebook.output(2)).to_have_text(f"['1,2,2', '3'] {line}")

@@ -2,7 +2,7 @@
 
 use super::measure::Measure;
 use super::operate::Operate;
-use super::options::{BlockShape, RunOptions, push};
+use super::options::{BlockShape, RunOptions, SlurmOptions, push};
 use super::{Action, Command, Verb};
 use crate::op::parameters::Parameters;
 use crate::run::folder::Code;
@@ -77,13 +77,18 @@ impl<P: Parameters> Measure<P> {
 }
 
 fn in_all_languages<P: Parameters>(words: Vec<String>, arguments: Vec<String>) -> Code {
-    let bp = shell_words::join(words);
+    let code = of_line(shell_words::join(words));
+    match P::PYTHON {
+        Some(function) => Code { python: format!("{function}({})", arguments.join(", ")), ..code },
+        None => code,
+    }
+}
+
+/// A line in the languages of the front ends, which all take it as it is.
+pub fn of_line(bp: String) -> Code {
     let silent = "bioimage_engine::command::Silent::default()";
     Code {
-        python: match P::PYTHON {
-            Some(function) => format!("{function}({})", arguments.join(", ")),
-            None => format!("bp.command({})", quoted(&bp)),
-        },
+        python: format!("bp.command({})", quoted(&bp)),
         rust: format!("bioimage_engine::command::execute({bp:?}, &mut {silent})?"),
         bp,
     }
@@ -101,12 +106,34 @@ fn run_arguments(options: &RunOptions) -> Vec<String> {
     push("block_shape", block_shape);
     push("num_workers", options.workers.map(|workers| workers.to_string()));
     push("job_type", options.backend.map(|backend| quoted(backend.as_str())));
+    push("job_config", slurm_settings(&options.slurm));
     push("memory", options.memory.map(|bytes| bytes.to_string()));
     push("mask", options.mask.as_deref().map(quoted));
     push("roi", options.roi.as_ref().map(|roi| quoted(&roi.to_string())));
     push("retries", options.retries.map(|retries| retries.to_string()));
     push("overwrite", options.overwrite.then(|| "True".to_owned()));
     arguments
+}
+
+/// What is asked of Slurm, over what the config says.
+fn slurm_settings(options: &SlurmOptions) -> Option<String> {
+    let text = |value: &Option<String>| value.as_deref().map(quoted);
+    let number = |value: Option<u32>| value.map(|value| value.to_string());
+    let lines = options.sbatch.iter().map(|line| quoted(line)).collect::<Vec<_>>().join(", ");
+    let settings = [
+        ("partition", text(&options.partition)),
+        ("time", text(&options.time)),
+        ("mem", text(&options.mem)),
+        ("cpus_per_task", number(options.cpus)),
+        ("gpus", number(options.gpus)),
+        ("account", text(&options.account)),
+        ("qos", text(&options.qos)),
+        ("constraint", text(&options.constraint)),
+        ("options", (!lines.is_empty()).then(|| format!("[{lines}]"))),
+    ];
+    let given = settings.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+    let given: Vec<String> = given.collect();
+    (!given.is_empty()).then(|| format!("bp.SlurmConfig.load({})", given.join(", ")))
 }
 
 /// A parameter that differs from its default.
@@ -235,6 +262,16 @@ mod tests {
             "bp.copy(\"my stack.tif\", \"out.zarr\", chunks=(8, 8), codec=\"none\", \
              dtype=\"uint8\", cast=\"saturating\", num_workers=3, job_type=\"subprocess\", \
              memory=1073741824, roi=\"1:2,:\", overwrite=True)"
+        );
+    }
+
+    #[test]
+    fn what_is_asked_of_slurm_is_a_config_in_python() {
+        let line = "copy a b --backend slurm --partition cpu --cpus 4 --sbatch=--exclusive";
+        assert_eq!(
+            args(line).code().python,
+            "bp.copy(\"a\", \"b\", job_type=\"slurm\", job_config=bp.SlurmConfig.load(\
+             partition=\"cpu\", cpus_per_task=4, options=[\"--exclusive\"]))"
         );
     }
 

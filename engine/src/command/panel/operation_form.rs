@@ -1,6 +1,7 @@
 //! The form of an operation: its fields, what follows from what is typed into them, and the run.
 
 use super::super::arrays::{Grain, describe, open};
+use super::super::code::of_line;
 use super::super::operate::Outlook;
 use super::super::table::escape;
 use super::super::{Action, Command, Host, Verb, complete};
@@ -161,12 +162,26 @@ impl OperationForm {
         };
         json!({
             "type": "plan",
-            "code": code.map(|code| Code { bp: format!("%bp {}", code.bp), ..code }),
+            "code": code.map(|code| self.how(code)).map(|code| {
+                Code { bp: format!("%bp {}", code.bp), ..code }
+            }),
             "refusal": refusal,
             "paths": self.paths(plan.as_ref(), host),
             "presets": presets(&grain),
             "plan": plan,
         })
+    }
+
+    /// Code that says, too, how the run is to be started, which is no part of the run.
+    fn how(&self, code: Code) -> Code {
+        let options = [("check_nodes", "--check-nodes"), ("detach", "--detach")];
+        let given = options.iter().filter(|(name, _)| self.values.get(*name) == Some(&json!(true)));
+        let given: Vec<&str> = given.map(|(_, option)| *option).collect();
+        match given.is_empty() {
+            true => code,
+            // No Python function has these.
+            false => of_line(format!("{} {}", code.bp, given.join(" "))),
+        }
     }
 
     /// An error with the field that it is about.
@@ -300,11 +315,12 @@ impl OperationForm {
             .and_then(|verb| typed::words(&verb, &self.values).ok())
             .and_then(|words| Command::from_words(words).ok());
         let code = match words.map(|command| command.0) {
-            Some(Action::Verb(Verb::Operation(verb))) => verb.code().bp,
-            Some(Action::Verb(Verb::Measurement(verb))) => verb.code().bp,
-            _ => format!("{} ...", self.operation),
+            Some(Action::Verb(Verb::Operation(verb))) => Some(verb.code()),
+            Some(Action::Verb(Verb::Measurement(verb))) => Some(verb.code()),
+            _ => None,
         };
-        format!("%bp {code}")
+        let line = code.map(|code| self.how(code).bp);
+        format!("%bp {}", line.unwrap_or_else(|| format!("{} ...", self.operation)))
     }
 }
 
@@ -513,6 +529,15 @@ mod tests {
         values.insert("workers".into(), "many".into());
         let answer = ask(&mut form, json!({ "type": "plan", "values": values }), &notebook());
         assert_eq!(answer["refusal"]["field"], "workers");
+    }
+
+    #[test]
+    fn the_code_says_how_the_run_is_started() {
+        let mut form = form("copy raw out.zarr --detach");
+        let answer = ask(&mut form, json!({ "type": "plan" }), &notebook());
+        assert_eq!(answer["code"]["bp"], "%bp copy raw out.zarr --detach");
+        assert_eq!(answer["code"]["python"], "bp.command(\"copy raw out.zarr --detach\")");
+        assert_eq!(form.text(), "%bp copy raw out.zarr --detach");
     }
 
     #[test]
