@@ -16,6 +16,7 @@ Event = dict[str, object]
 
 
 _NO_OPERATIONS = {
+    "ui",
     *("result", "info", "runs", "status", "watch", "logs", "cancel", "resume", "retry"),
     *("script", "config", "doctor", "help", "kernel"),
 }

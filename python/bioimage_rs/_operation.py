@@ -297,6 +297,9 @@ class Operation:
                     f"{name} is not used with a path as output. Pass an array that exists, such as "
                     "open_source(path, mode='r+'), or store settings with write_slurm_config()."
                 )
+        # Not all verbs have it: labels fit their output by what they are.
+        if call["cast"] == DEFAULTS["cast"]:
+            del call["cast"]
         arrays = {**inputs, "mask": call.pop("mask")}
         names = {
             name: os.fspath(array) if isinstance(array, str | os.PathLike) else name

@@ -1,6 +1,7 @@
 """The notebook widgets: they carry what the engine's panels say, and what the user answers."""
 
 import difflib
+import itertools
 import json
 import threading
 from collections.abc import Mapping
@@ -21,6 +22,9 @@ from bioimage_rs.errors import BioimageError, from_native
 _ASSETS = Path(__file__).parent / "widgets"
 # At most four updates a second in all.
 _INTERVAL = 0.25
+# Requests of code are told from those of widgets by how their numbers begin.
+_OF_CODE = "code-"
+_numbers = itertools.count()
 
 
 class PanelWidget(anywidget.AnyWidget):
@@ -39,9 +43,13 @@ class PanelWidget(anywidget.AnyWidget):
         self._panel = panel
         self._variables = variables
         self._interrupt_only = not _has_subshells()
+        self._lock = threading.Lock()
         self._wake = threading.Event()
+        self._wanted = False
         self._closed = False
         self._thread: threading.Thread | None = None
+        self._answered = threading.Condition()
+        self._answers: dict[str, Any] = {}
         super().__init__(view=panel.view, **kwargs)
         self.on_msg(self._receive)
         if not self._tick():
@@ -58,14 +66,29 @@ class PanelWidget(anywidget.AnyWidget):
 
     def _follow(self) -> None:
         """Look for news on a thread until there are none to be expected."""
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._ticks, daemon=True)
-            self._thread.start()
+        with self._lock:
+            self._wanted = True
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._ticks, daemon=True)
+                self._thread.start()
+        self._wake.set()
 
     def _ticks(self) -> None:
-        while not self._closed and not self._tick():
-            self._wake.wait(_INTERVAL)
+        while True:
             self._wake.clear()
+            with self._lock:
+                self._wanted = False
+            try:
+                finished = self._tick()
+            except Exception as error:
+                # Such as one of an observer, of whom the notebook's user must hear.
+                finished = False
+                self.send({"type": "error", "kind": "foreign", "message": repr(error), "fix": None})
+            with self._lock:
+                if self._closed or (finished and not self._wanted):
+                    self._thread = None
+                    return
+            self._wake.wait(_INTERVAL)
 
     def _tick(self) -> bool:
         try:
@@ -84,34 +107,39 @@ class PanelWidget(anywidget.AnyWidget):
         for key, value in state.items():
             if key in self.keys:
                 self.set_trait(key, value)
-        for content, buffers in messages:
-            self.send(json.loads(content), buffers)
+        for text, buffers in messages:
+            content = json.loads(text)
+            if str(content.get("request")).startswith(_OF_CODE):
+                with self._answered:
+                    self._answers[content["request"]] = content
+                    self._answered.notify_all()
+            else:
+                self.send(content, buffers)
         return finished
 
-    def _ask(self, content: Mapping[str, Any]) -> tuple[str, list[tuple[str, list[bytes]]], bool]:
-        """Ask the panel as the widget does."""
+    def _ask(self, content: Mapping[str, Any]) -> bool:
+        """Ask the panel as the widget does; whether nothing more is to be expected."""
         variables = self._variables
         if variables is None:
             variables = getattr(get_ipython(), "user_ns", {})
-        return self._panel.receive(json.dumps(content), Host(dict(variables)), find_program())
+        host = Host(dict(variables))
+        finished = self._tell(self._panel.receive(json.dumps(content), host, find_program()))
+        if not finished:
+            self._follow()
+        return finished
 
     def _receive(self, _widget: Any, content: Any, _buffers: Any) -> None:
-        finished = self._tell(self._ask(content))
-        if not finished:
-            self._wake.set()
-            self._follow()
+        self._ask(content)
 
     def _answer(self, content: Mapping[str, Any]) -> Any:
-        """Ask on behalf of code: the first message of the answer, or the error that it is."""
-        told = self._ask(content)
-        changed, messages, finished = told
-        answer = json.loads(messages[0][0])
+        """Ask on behalf of code: the answer, or the error that it is."""
+        number = f"{_OF_CODE}{next(_numbers)}"
+        self._ask({**content, "request": number})
+        with self._answered:
+            self._answered.wait_for(lambda: number in self._answers)
+            answer = self._answers.pop(number)
         if answer["type"] == "error":
             raise from_native(answer["kind"], answer["message"], answer["fix"], None)
-        self._tell((changed, messages[1:], finished))
-        if not finished:
-            self._wake.set()
-            self._follow()
         return answer
 
     def last_look(self) -> None:
@@ -194,7 +222,6 @@ class OperationForm(_ShowsRun):
     operations: Any = traitlets.List().tag(sync=True)
     form = traitlets.Dict().tag(sync=True)
     values = traitlets.Dict().tag(sync=True)
-    interrupt_only = traitlets.Bool(False).tag(sync=True)
 
     def __init__(
         self,
@@ -204,13 +231,15 @@ class OperationForm(_ShowsRun):
         variables: Mapping[str, Any] | None = None,
         _panel: "_native.Panel | None" = None,
     ) -> None:
-        typed = {name: _typed(value) for name, value in (values or {}).items()}
-        panel = _panel or _native.Panel.operation_form(operation, json.dumps(typed))
-        super().__init__(panel, variables, interrupt_only=not _has_subshells())
+        given = {name: _plain(value) for name, value in (values or {}).items()}
+        panel = _panel or _native.Panel.operation_form(operation, json.dumps(given))
+        super().__init__(panel, variables)
 
     @traitlets.validate("values")
     def _check_values(self, proposal: Any) -> dict[str, Any]:
-        values = {name: _typed(value) for name, value in proposal["value"].items()}
+        lists = _lists(self.form.get("sections", []))
+        given = proposal["value"].items()
+        values = {name: _typed(value, name in lists) for name, value in given}
         names = self._names()
         for name in values if names else ():
             if name not in names:
@@ -230,6 +259,12 @@ class OperationForm(_ShowsRun):
             known = {name: value for name, value in sync_data["values"].items() if name in names}
             sync_data = {**sync_data, "values": known}
         super().set_state(sync_data)
+
+    def fallback(self) -> dict[str, str]:
+        """The last state for front ends without widgets, and for the saved notebook."""
+        # Values that code has set since are known after this.
+        self._ask({"type": "plan", "values": self.values})
+        return super().fallback()
 
     @property
     def operation(self) -> str:
@@ -293,6 +328,12 @@ class SlurmForm(PanelWidget):
     def __init__(self, *, _panel: "_native.Panel | None" = None) -> None:
         super().__init__(_panel or _native.Panel.slurm_form())
 
+    @traitlets.validate("values")
+    def _check_values(self, proposal: Any) -> dict[str, Any]:
+        lists = _lists(self.sections)
+        given = proposal["value"].items()
+        return {name: _typed(value, name in lists) for name, value in given}
+
 
 def ui(operation: str = "copy", **values: Any) -> OperationForm:
     """Show the form of an operation, as `%bp ui` does.
@@ -349,17 +390,30 @@ class NotebookView(View):
         self._handle.update(data, metadata=metadata, raw=True)
 
 
-def _typed(value: Any) -> str | bool:
-    """A value as it would be typed."""
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value)
+
+
+def _typed(value: Any, is_list: bool) -> str | bool:
+    """A value as it would be typed; items of a list stand in lines of their own."""
     if isinstance(value, bool):
         return value
     if value is None:
         return ""
-    if isinstance(value, str):
-        return value
     if isinstance(value, (list, tuple)):
-        return ",".join(str(_typed(item)) for item in value)
+        return ("\n" if is_list else ",").join(str(item) for item in value)
     return str(value)
+
+
+def _lists(sections: list[dict[str, Any]]) -> set[str]:
+    """The fields that take one item a line."""
+    fields = [field for section in sections for field in section["fields"]]
+    return {field["name"] for field in fields if field["kind"] == "list"}
 
 
 def _refusal(error: BioimageError) -> dict[str, Any]:

@@ -91,6 +91,105 @@ def test_a_measurement_tells_its_table() -> None:
     assert Path("out.csv").read_text().startswith("count")
 
 
+def test_a_table_that_cannot_be_written_is_told_and_the_run_is_done(home: Path) -> None:
+    with pytest.raises(errors.NotFoundError, match="folder 'nowhere'"):
+        bp.ui("statistics", SRC="in.tif", table="nowhere/out.csv").start()
+    (home / "taken.csv").mkdir()
+    form = bp.ui("statistics", SRC="in.tif", table="taken.csv", overwrite=True)
+    said: list[dict[str, Any]] = []
+    form.send = lambda content, buffers=None: said.append(content)
+    form.start()
+    wait_for(form, "succeeded")
+    for _ in range(100):
+        if any(content["type"] == "error" for content in said):
+            break
+        time.sleep(0.05)
+    assert [one["kind"] for one in said if one["type"] == "error"] == ["write-failed"]
+    assert form.result is None
+
+
+# What is typed for each operation beside its arrays.
+CALLS: dict[str, dict[str, Any]] = {
+    "copy": {"chunks": "10,32,32", "dtype": "u16", "workers": 2},
+    "distance": {"halo": 8},
+    "downsample": {"scale_factor": "1,2,2", "roi": "0:10,:,:"},
+    "pyramid": {"levels": 2, "output": "out.ome.zarr"},
+    "gaussian": {"sigma": "1,2,2", "memory": "1G"},
+    "gradient": {"sigma": 1},
+    "laplace": {"sigma": 1},
+    "hessian": {"sigma": 1, "return_channel": 0},
+    "structure": {"sigma": 1, "outer_scale": 2},
+    "difference-of-gaussians": {"sigma_low": 1, "sigma_high": 2},
+    "median": {"radius": 1},
+    "erosion": {"radius": 1},
+    "dilation": {"radius": "0,1,1", "shape": "ball"},
+    "opening": {"radius": 1},
+    "closing": {"radius": 1},
+    "white-tophat": {"radius": 1},
+    "black-tophat": {"radius": 1},
+    "threshold": {"threshold": 100, "backend": "subprocess"},
+    "isin": {"values": "3,4"},
+    "label": {"threshold": 100, "connectivity": 3},
+    "watershed": {"SEEDS": "in.tif", "halo": 8},
+    "relabel-consecutive": {"start_label": 5},
+    "size-filter": {"min_size": 3},
+    "statistics": {"workers": 2},
+    "unique": {"workers": 2, "roi": "0:4,:,:"},
+    "histogram": {"bins": 7, "range": "0,100"},
+    "local-maxima": {"min_distance": 3, "mask": "in.tif"},
+    "morphology": {"memory": "1G", "block_shape": "10,32,32"},
+    "regionprops": {"workers": 2},
+    "compare": {"workers": 2},
+}
+
+
+def test_every_operation_has_a_call() -> None:
+    assert {operation["name"] for operation in bp.OperationForm().operations} == set(CALLS)
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_the_python_call_does_what_the_line_does(operation: str, home: Path) -> None:
+    form = bp.OperationForm(operation)
+    fields = {field["name"]: field for part in form.form["sections"] for field in part["fields"]}
+    arrays = form.form["sections"][0]["fields"]
+    values = {field["name"]: "in.tif" for field in arrays if field["access"] == "read"}
+    makes = "output" in fields
+    form.values = {**values, **({"output": "out.zarr"} if makes else {}), **CALLS[operation]}
+    plan = form.plan
+    assert plan["refusal"] is None, plan["refusal"]
+    line, call = form.line.removeprefix("%bp "), plan["code"]["python"]
+    assert "num_workers=" in call or call.startswith("bp.command(")
+    found = eval(call, {"bp": bp})
+    if makes:
+        output = form.values["output"]
+        # Of a group, the first array.
+        place = min(Path(output).glob("*/zarr.json"), default=Path(output) / "zarr.json").parent
+        by_call = np.asarray(zarr.open_array(place)[:])
+        Path(output).rename(f"call-{output}")
+        bp.command(line)
+        assert np.array_equal(zarr.open_array(place)[:], by_call)
+    else:
+        told = bp.command(line)
+        rows = told.data["rows"]  # type: ignore[union-attr]
+        assert rows > 0
+        if operation in ("unique", "local-maxima", "regionprops"):
+            columns = getattr(found, "data", {}).get("table") if "command" in call else None
+            column = next(iter(columns.values())) if columns else found
+            assert len(column) == rows
+
+
+def test_a_list_from_code_stands_in_lines() -> None:
+    form = bp.ui("copy", SRC="in.tif", output="out.zarr", sbatch=["--exclusive", "--nice=5"])
+    assert form.values["sbatch"] == "--exclusive\n--nice=5"
+    assert form.line.endswith("'--sbatch=--exclusive' '--sbatch=--nice=5'")
+    form.values = {**form.values, "sbatch": ["--exclusive"]}
+    assert form.line.endswith("out.zarr '--sbatch=--exclusive'")
+    assert form.fallback()["text/plain"] == form.line
+    slurm = bp.SlurmForm()
+    slurm.values = {"options": ["--exclusive", "--nice=5"], "gpus": 1}
+    assert slurm.values == {"options": "--exclusive\n--nice=5", "gpus": "1"}
+
+
 def test_arrays_of_the_notebook_stand_where_paths_may() -> None:
     raw = np.arange(8 * 8, dtype="uint16").reshape(8, 8)
     result = np.zeros_like(raw)
@@ -148,6 +247,18 @@ def test_the_table_follows_the_disk_and_acts_on_runs() -> None:
     assert table.run == {}
     with pytest.raises(errors.RunNotFoundError):
         table._answer({"type": "attach", "run": name})
+    # A run that is removed elsewhere while it is shown leaves the table working.
+    other = bp.ui("copy", SRC="in.tif", output="other.zarr").start()
+    name = other.id
+    table._answer({"type": "attach", "run": name})
+    wait_for(table, "succeeded")
+    bp.command(f"runs remove {name}")
+    table._answer({"type": "watch"})
+    for _ in range(100):
+        if not table.runs:
+            break
+        time.sleep(0.05)
+    assert table.runs == []
     table.close()
 
 
@@ -200,6 +311,6 @@ def test_slurm_defaults_are_checked_saved_and_read_back(home: Path) -> None:
 def test_code_gets_values_and_no_panels() -> None:
     for line in ("runs", "config slurm"):
         assert not isinstance(bp.command(line), PanelWidget)
-    with pytest.raises(errors.InvalidInputError, match="notebook"):
+    with pytest.raises(errors.InvalidInputError, match="notebook that shows widgets"):
         bp.command("ui copy")
     assert json.loads(json.dumps(bp.command("runs").data)) == {"runs": []}  # type: ignore[union-attr]

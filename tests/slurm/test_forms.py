@@ -12,22 +12,9 @@ from slurm.testbed import Cluster, wait_for
 pytestmark = pytest.mark.usefixtures("home")
 
 
-def said(form: bp.OperationForm | bp.SlurmForm, request: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a request that comes when the cluster has answered."""
-    heard: list[dict[str, Any]] = []
-    form.send = lambda content, buffers=None: heard.append(content)
-    form._receive(form, {**request, "request": 5}, [])
-
-    def answered() -> bool:
-        return any(one.get("request") == 5 for one in heard)
-
-    wait_for("the cluster has answered", answered)
-    return next(one for one in heard if one.get("request") == 5)
-
-
 def test_a_form_offers_what_the_cluster_has() -> None:
     for form in (bp.OperationForm("copy"), bp.SlurmForm()):
-        offers = said(form, {"type": "offers"})
+        offers = form._answer({"type": "offers"})
         assert offers["note"] is None
         assert offers["cluster"] == "test"
         names = {
@@ -73,8 +60,6 @@ def test_what_the_cluster_refuses_is_told_at_its_field(
     key = "cpus_per_task" if name == "cpus" else name
     checked = bp.SlurmForm()._answer({"type": "check", "values": {key: value}})
     assert [problem["field"] for problem in checked["problems"]] == [key]
-    form.values = {**form.values, name: ""}
-    assert form.plan["refusal"] is None
 
 
 def test_a_run_on_the_cluster_is_started_from_the_form(tmp_path: Path, cluster: Cluster) -> None:
@@ -104,7 +89,7 @@ def test_without_an_answer_of_the_cluster_the_form_goes_on(
     form = bp.OperationForm("copy")
     answer = form._answer({"type": "complete", "name": "backend", "text": "s"})
     assert [found["text"] for found in answer["matches"]] == ["subprocess", "slurm"]
-    offers = said(form, {"type": "offers"})
+    offers = form._answer({"type": "offers"})
     assert offers["note"]
     checked = bp.SlurmForm()._answer({"type": "check", "values": {"partition": "cpu"}})
     assert checked["problems"] == []

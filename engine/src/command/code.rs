@@ -24,6 +24,10 @@ impl<P: Parameters> Operate<P> {
 
     /// The command in the languages of the front ends.
     pub fn code(&self) -> Code {
+        if self.common.slurm != SlurmOptions::default() {
+            // Where the output is a path, Python's functions take what the config says of Slurm.
+            return of_line(shell_words::join(self.words()));
+        }
         in_all_languages::<P>(self.words(), self.arguments())
     }
 
@@ -65,13 +69,26 @@ impl<P: Parameters> Measure<P> {
 
     /// As [`Operate::code`].
     pub fn code(&self) -> Code {
+        let run = &self.common;
+        let has_more = run.memory.is_some()
+            || run.mask.is_some()
+            || run.roi.is_some()
+            || run.retries.is_some()
+            || run.overwrite
+            || run.slurm != SlurmOptions::default()
+            || self.table.is_some();
+        if has_more {
+            // The functions that measure have the reference's signatures, without these.
+            return of_line(shell_words::join(self.words()));
+        }
+        // They take arrays, not paths.
         let mut arguments: Vec<String> =
-            self.inputs.paths.iter().map(|input| quoted(input)).collect();
+            self.inputs.paths.iter().map(|input| opened(input)).collect();
         let (required, own): (Vec<_>, Vec<_>) =
             given(&self.parameters).into_iter().partition(|one| one.required);
         arguments.extend(required.iter().map(|one| python(&one.value)));
         arguments.extend(own.iter().map(|one| format!("{}={}", one.name, python(&one.value))));
-        arguments.extend(run_arguments(&self.common));
+        arguments.extend(run_arguments(run));
         in_all_languages::<P>(self.words(), arguments)
     }
 }
@@ -106,34 +123,12 @@ fn run_arguments(options: &RunOptions) -> Vec<String> {
     push("block_shape", block_shape);
     push("num_workers", options.workers.map(|workers| workers.to_string()));
     push("job_type", options.backend.map(|backend| quoted(backend.as_str())));
-    push("job_config", slurm_settings(&options.slurm));
     push("memory", options.memory.map(|bytes| bytes.to_string()));
     push("mask", options.mask.as_deref().map(quoted));
     push("roi", options.roi.as_ref().map(|roi| quoted(&roi.to_string())));
     push("retries", options.retries.map(|retries| retries.to_string()));
     push("overwrite", options.overwrite.then(|| "True".to_owned()));
     arguments
-}
-
-/// What is asked of Slurm, over what the config says.
-fn slurm_settings(options: &SlurmOptions) -> Option<String> {
-    let text = |value: &Option<String>| value.as_deref().map(quoted);
-    let number = |value: Option<u32>| value.map(|value| value.to_string());
-    let lines = options.sbatch.iter().map(|line| quoted(line)).collect::<Vec<_>>().join(", ");
-    let settings = [
-        ("partition", text(&options.partition)),
-        ("time", text(&options.time)),
-        ("mem", text(&options.mem)),
-        ("cpus_per_task", number(options.cpus)),
-        ("gpus", number(options.gpus)),
-        ("account", text(&options.account)),
-        ("qos", text(&options.qos)),
-        ("constraint", text(&options.constraint)),
-        ("options", (!lines.is_empty()).then(|| format!("[{lines}]"))),
-    ];
-    let given = settings.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
-    let given: Vec<String> = given.collect();
-    (!given.is_empty()).then(|| format!("bp.SlurmConfig.load({})", given.join(", ")))
 }
 
 /// A parameter that differs from its default.
@@ -216,7 +211,13 @@ fn tuple(shape: &[u64]) -> String {
     python(&Json::from(shape))
 }
 
-fn quoted(text: &str) -> String {
+/// An array in a file, as Python opens it.
+pub fn opened(path: &str) -> String {
+    format!("bp.open_source({})", quoted(path))
+}
+
+/// A text as Python writes it.
+pub fn quoted(text: &str) -> String {
     python(&Json::from(text))
 }
 
@@ -266,13 +267,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_of_slurm_is_a_config_in_python() {
-        let line = "copy a b --backend slurm --partition cpu --cpus 4 --sbatch=--exclusive";
-        assert_eq!(
-            args(line).code().python,
-            "bp.copy(\"a\", \"b\", job_type=\"slurm\", job_config=bp.SlurmConfig.load(\
-             partition=\"cpu\", cpus_per_task=4, options=[\"--exclusive\"]))"
-        );
+    fn what_is_asked_of_slurm_is_part_of_the_code() {
+        let slurm = "--backend slurm --partition cpu --cpus 4 '--sbatch=--exclusive'";
+        let python = args(&format!("copy a b {slurm}")).code().python;
+        assert_eq!(python, format!("bp.command(\"copy a b {slurm}\")"));
     }
 
     #[test]

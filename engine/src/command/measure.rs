@@ -2,10 +2,10 @@
 
 use super::arrays::Arrays;
 use super::follow::Show;
-use super::operate::{Inputs, Outlook, Request, carry_out, outlook, start};
+use super::operate::{Inputs, Outlook, Request, Start, carry_out, outlook, start};
 use super::options::{OutputOptions, RunOptions};
 use super::table::Table as Shown;
-use super::{Host, Reply, RunView, Value};
+use super::{Host, Reply, Value};
 use crate::array::Array;
 use crate::config::Config;
 use crate::dispatch;
@@ -77,8 +77,8 @@ macro_rules! verbs {
                 match self { $(MeasurementVerb::$verb(request) => outlook(&**request, host),)* }
             }
 
-            /// Starts the run and returns.
-            pub fn start(self, host: &dyn Host) -> Result<RunView> {
+            /// Plans the run; what comes back starts it.
+            pub fn start(self, host: &dyn Host) -> Result<Start> {
                 match self { $(MeasurementVerb::$verb(request) => start(*request, host),)* }
             }
 
@@ -158,6 +158,11 @@ fn check_target(path: Option<&Path>, overwrite: bool) -> Result<()> {
     if path.extension().is_none_or(|extension| extension != "csv") {
         return Err(Error::argument(format!("'{}' is no table that is written", path.display()))
             .fix("Give a name that ends in .csv."));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        let message = format!("the folder '{}' of the table does not exist", folder.display());
+        return Err(Error::new(Kind::NotFound, message).fix("Make it, or name another place."));
     }
     if path.exists() && !overwrite {
         return Err(Error::new(

@@ -120,8 +120,8 @@ macro_rules! verbs {
                 match self { $(OperationVerb::$verb(request) => outlook(&**request, host),)* }
             }
 
-            /// Starts the run and returns.
-            pub fn start(self, host: &dyn Host) -> Result<RunView> {
+            /// Plans the run; what comes back starts it.
+            pub fn start(self, host: &dyn Host) -> Result<Start> {
                 match self { $(OperationVerb::$verb(request) => start(*request, host),)* }
             }
 
@@ -272,20 +272,26 @@ pub fn outlook<R: Request>(request: &R, host: &dyn Host) -> Outlook {
     Outlook { code: request.code(), grain, planned }
 }
 
-/// Starts a run that goes on behind the caller, in a process of its own where that is asked for.
-pub fn start<R: Request>(mut request: R, host: &dyn Host) -> Result<RunView> {
+/// What is left to do for a run to start, which may take a while: a cluster and its nodes are asked.
+pub type Start = Box<dyn FnOnce(&dyn Host) -> Result<RunView> + Send>;
+
+/// Plans a run that is to go on behind the caller, in a process of its own where that is asked for.
+pub fn start<R: Request + Send + 'static>(mut request: R, host: &dyn Host) -> Result<Start> {
     let arrays = request.open(host)?;
-    let planned = plan(&request, &arrays, host, true)?;
-    if request.common().check_nodes {
-        planned.prepared.check_nodes(&host.cancel())?;
-    }
-    if !request.common().detach {
-        return Ok(RunView::of(planned.prepared.start()?));
-    }
-    match hand_over(request, &planned, Show { json: false, quiet: true }, host)? {
-        Reply::Run(run) => Ok(run),
-        _ => Err(Error::internal("a detached run is no run")),
-    }
+    let planned = plan(&request, &arrays, host, false)?;
+    Ok(Box::new(move |host| {
+        planned.prepared.ask_cluster()?;
+        if request.common().check_nodes {
+            planned.prepared.check_nodes(&host.cancel())?;
+        }
+        if !request.common().detach {
+            return Ok(RunView::of(planned.prepared.start()?));
+        }
+        match hand_over(request, &planned, Show { json: false, quiet: true }, host)? {
+            Reply::Run(run) => Ok(run),
+            _ => Err(Error::internal("a detached run is no run")),
+        }
+    }))
 }
 
 fn plan<R: Request>(
@@ -296,9 +302,16 @@ fn plan<R: Request>(
 ) -> Result<Planned> {
     let config = Config::load()?;
     let prepared = prepare(request, arrays, &config, host, asks_cluster)?;
+    // Python's functions know nothing of the config, and have one worker unless told otherwise.
+    let mut told = request.clone();
+    let common = told.common_mut();
+    common.workers = Some(prepared.workers());
+    common.backend = Some(prepared.backend()).filter(|backend| *backend != Backend::Local);
+    common.memory = common.memory.or(config.memory);
+    common.retries = common.retries.or(config.retries);
     Ok(Planned {
         operation: R::Parameters::NAME,
-        code: request.code(),
+        code: Code { python: told.code().python, ..request.code() },
         note: arrays.note.clone(),
         axes: arrays.axes(),
         config,

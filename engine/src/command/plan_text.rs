@@ -33,7 +33,8 @@ impl Planned {
         Value { text: self.text(pace), html: None, json: self.json(pace) }
     }
 
-    fn pace(&self) -> Option<Pace> {
+    /// How fast comparable runs were.
+    pub fn pace(&self) -> Option<Pace> {
         pace(&self.config.run_root(), self.operation, self.prepared.backend())
     }
 
@@ -122,7 +123,8 @@ impl Planned {
         lines.join("\n")
     }
 
-    fn json(&self, pace: Option<Pace>) -> Json {
+    /// The plan for programs.
+    pub fn json(&self, pace: Option<Pace>) -> Json {
         let (prepared, plan) = (&self.prepared, &self.prepared.plan);
         let memory = plan.memory;
         json!({
@@ -152,6 +154,14 @@ impl Planned {
             "bytes_to_write": plan.bytes_to_write,
             "seconds": self.seconds(pace),
             "comparable_runs": pace.map_or(0, |pace| pace.runs),
+            "defaults": {
+                "workers": prepared.workers().to_string(),
+                "memory": match memory.budget {
+                    u64::MAX => "the cluster's choice".to_owned(),
+                    budget => format!("{}M", budget >> 20),
+                },
+                "retries": prepared.retries().to_string(),
+            },
             "code": self.code,
         })
     }

@@ -29,7 +29,8 @@ pub struct IsIn {
 
 impl BlockOperation for IsIn {
     const NAME: &'static str = "isin";
-    const PYTHON: Option<&'static str> = Some("bp.operations.isin");
+    /// The function takes arrays, and a path neither to read nor to write.
+    const PYTHON: Option<&'static str> = None;
     const IN_PLACE: bool = true;
 
     fn output(&self, inputs: &[ArrayShape]) -> Result<ArrayShape> {

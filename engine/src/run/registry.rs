@@ -173,17 +173,17 @@ pub fn pace(root: &Path, operation: &str, backend: Backend) -> Option<Pace> {
         path.file_name()?.to_str()?.contains(&named).then_some(())?;
         let folder = RunFolder::open(path).ok()?;
         let outcome: Outcome = folder.read("outcome.json").ok()?;
-        let attempt = folder.attempt(1).ok()?;
-        let plan = folder.plan().ok()?;
         let seconds = outcome.ended - outcome.started;
-        let comparable = folder.request().ok()?.operation.name == operation
-            && outcome.state == RunState::Succeeded
-            && outcome.attempt == 1
-            && attempt.backend == backend
-            && seconds > 0.0;
+        let went_through =
+            outcome.state == RunState::Succeeded && outcome.attempt == 1 && seconds > 0.0;
+        went_through.then_some(())?;
+        let attempt = folder.attempt(1).ok()?;
+        (attempt.backend == backend).then_some(())?;
+        (folder.request().ok()?.operation.name == operation).then_some(())?;
+        let plan = folder.plan().ok()?;
         let share = outcome.counts.done as f64 / outcome.counts.total.max(1) as f64;
         let voxels = plan.voxels() as f64 * share;
-        comparable.then(|| voxels / seconds / attempt.workers.max(1) as f64)
+        Some(voxels / seconds / attempt.workers.max(1) as f64)
     };
     const LATEST: usize = 5;
     let mut paces: Vec<f64> = folders(root).iter().filter_map(pace_of).take(LATEST).collect();

@@ -308,10 +308,12 @@ impl Setup {
             )
             .fix("Use file-backed arrays (zarr), or the local backend."));
         }
-        if self.options.backend == Backend::Slurm && self.options.asks_cluster {
-            slurm::validate(&self.options.slurm)?;
+        let asks_cluster = self.options.asks_cluster;
+        let prepared = Prepared { setup: self, plan, block_shape, domain };
+        if asks_cluster {
+            prepared.ask_cluster()?;
         }
-        Ok(Prepared { setup: self, plan, block_shape, domain })
+        Ok(prepared)
     }
 
     /// The language that is needed to open the run again.
@@ -392,9 +394,22 @@ impl Prepared {
         (self.backend() == Backend::Slurm).then_some(&self.setup.options.slurm)
     }
 
+    /// How often a transient failure is tried again.
+    pub fn retries(&self) -> u32 {
+        self.setup.options.retries
+    }
+
     /// Whether other processes can open all arrays.
     pub fn is_reopenable(&self) -> bool {
         self.setup.is_reopenable()
+    }
+
+    /// Asks the cluster whether it takes what is asked of it, where one is to do the work.
+    ///
+    /// # Errors
+    /// `invalid-argument` with what there is; `scheduler-failed` where it does not answer.
+    pub fn ask_cluster(&self) -> Result<()> {
+        self.slurm().map_or(Ok(()), slurm::validate)
     }
 
     /// Asks a compute node whether it sees all paths of the run and can run its worker program; a set

@@ -4,7 +4,7 @@ import { choose, press, type } from "../testing/enter";
 import { makeRun, makeStatus } from "../testing/fake-model";
 import { makeField, makeForm, makeFormState, makePlan, makePlanAnswer, refusal } from "../testing/panels";
 import { closeAll, show } from "../testing/show";
-import { EVERY_MS } from "./latest";
+import { EVERY_MS } from "../panel/latest";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -102,6 +102,22 @@ describe("OperationForm", () => {
     answer();
     expect(shape.getAttribute("aria-invalid")).toBeNull();
     expect(visible(get(".bp-refusal"))).toBe(false);
+  });
+
+  it("can stop a start that takes long, and tells what nobody asked for", () => {
+    const { model, answer, button, last, text } = open();
+    answer();
+    button("Run").click();
+    expect(button("Starting…").getAttribute("aria-disabled")).toBe("true");
+    vi.advanceTimersByTime(1000);
+    button("Stop starting").click();
+    expect(last("cancel")).toMatchObject({ type: "cancel" });
+    model.receive({ type: "ok", request: model.requestOf("cancel") });
+    model.receive({ type: "error", kind: "cancelled", message: "stopped", fix: null, request: model.requestOf("start") });
+    expect(button("Run").getAttribute("aria-disabled")).toBeNull();
+    expect(text("[role=alert]")).toBe("stopped");
+    model.receive({ type: "error", kind: "run-not-found", message: "the run is gone", fix: null });
+    expect(text("[role=alert]")).toBe("the run is gone");
   });
 
   it("opens a folded section in which something is set", () => {

@@ -13,11 +13,14 @@ import { EmbeddedRun } from "../panel/embedded-run";
 import { Offers } from "../panel/offers";
 import { Panel } from "../panel/panel";
 import { CodeView } from "./code";
-import { Latest } from "./latest";
+import { Latest } from "../panel/latest";
 import { PlanView } from "./plan-view";
 
-/** A start reads the inputs, makes the output and hands over to workers or to a cluster. */
-const START_PATIENCE_MS = 30_000;
+/** A start may wait for a cluster, or for one of its nodes, until the user stops it. */
+const START_PATIENCE_MS = 24 * 3600_000;
+
+/** A start that takes longer can be stopped; most take less. */
+const STOP_AFTER_MS = 1000;
 
 class OperationForm {
   private readonly panel: Panel;
@@ -36,7 +39,7 @@ class OperationForm {
   private readonly latest = new Latest((wish) => this.askPlan(wish));
   private form: Form | undefined;
   private answer: PlanAnswer | undefined;
-  private starting = false;
+  private starting: "begun" | "waiting" | undefined;
   private shape: ShapeInput | undefined;
 
   constructor(model: AnyModel) {
@@ -175,6 +178,11 @@ class OperationForm {
     this.plan.update(answer);
     this.code.update(code);
     this.shape?.update(plan, presets);
+    // What holds for an empty field may depend on others, as the memory does on the backend.
+    for (const [name, text] of Object.entries(plan?.defaults ?? {})) {
+      const control = this.sections.field(name)?.input.control;
+      if (control instanceof HTMLInputElement) control.placeholder = text;
+    }
     for (const view of this.sections.all) {
       const { name } = view.field;
       const refused = refusal?.field === name && refusal.kind !== "incomplete" ? refusal.message : undefined;
@@ -186,8 +194,9 @@ class OperationForm {
 
   private showRun(): void {
     const refusal = this.latest.isCurrent ? this.answer?.refusal : null;
-    const reason = this.starting ? "The run is being started." : refusal ? [refusal.message, refusal.fix ?? ""].join(" ").trim() : undefined;
-    this.run.set(reason, this.starting ? "Starting…" : "Run");
+    if (this.starting === "waiting") return this.run.set(undefined, "Stop starting");
+    if (this.starting === "begun") return this.run.set("The run is being started.", "Starting…");
+    this.run.set(refusal ? [refusal.message, refusal.fix ?? ""].join(" ").trim() : undefined);
   }
 
   // What the user does ----------------------------------------------------------------------------------------------
@@ -230,7 +239,7 @@ class OperationForm {
   }
 
   private chooseOperation(): void {
-    this.panel.ask({ type: "form", operation: this.chooser.value }, (answer) => this.takeAnswer(answer), {
+    this.panel.ask({ type: "form", operation: this.chooser.value, values: this.values.all }, (answer) => this.takeAnswer(answer), {
       failed: () => (this.chooser.value = this.form?.operation ?? ""),
     });
   }
@@ -252,11 +261,16 @@ class OperationForm {
   }
 
   private start(): void {
-    this.starting = true;
-    this.showRun();
-    const done = (): void => {
-      this.starting = false;
+    if (this.starting === "waiting") return this.panel.ask({ type: "cancel" }, () => undefined);
+    const become = (starting: "begun" | "waiting" | undefined): void => {
+      this.starting = starting;
       this.showRun();
+    };
+    become("begun");
+    const timer = setTimeout(() => become("waiting"), STOP_AFTER_MS);
+    const done = (): void => {
+      clearTimeout(timer);
+      become(undefined);
     };
     this.panel.notice.clear();
     this.panel.ask({ type: "start", values: this.values.all }, done, { failed: done, patience: START_PATIENCE_MS });
@@ -264,7 +278,7 @@ class OperationForm {
 
   private save(): void {
     this.panel.ask({ type: "save", values: this.values.all }, ({ file, saved }) => {
-      this.panel.notice.hint(saved.length === 0 ? `Nothing is set that ${file} could keep.` : `Saved as defaults in ${file}: ${saved.join(", ")}.`);
+      this.panel.notice.hint(`Saved as defaults in ${file}: ${saved.join(", ")}.`);
     });
   }
 }

@@ -73,6 +73,8 @@ export interface Plan {
   bytes_to_write: number;
   seconds: number | null;
   comparable_runs: number;
+  /** What holds for fields that are empty. */
+  defaults?: Record<string, string>;
 }
 
 /** The form as code; `%bp`, Python and Rust say the same. */
@@ -146,11 +148,12 @@ export interface ResumeOptions {
 
 export type PanelRequest =
   | { type: "plan"; values: Values }
-  | { type: "form"; operation: string }
+  | { type: "form"; operation: string; values: Values }
   | { type: "read"; line: string }
   | { type: "complete"; name: string; text: string }
   | { type: "offers" }
   | { type: "start"; values: Values }
+  | { type: "cancel" }
   | { type: "save"; values: Values }
   | { type: "check"; values: Values }
   | { type: "watch" }
@@ -168,6 +171,7 @@ export interface Answers {
   complete: { type: "complete"; name: string; matches: Match[] };
   offers: OffersAnswer;
   start: OkAnswer & { run?: string };
+  cancel: OkAnswer;
   save: { type: "saved"; file: string; saved: string[] };
   check: { type: "checked"; problems: Problem[]; cluster: string | null; note: string | null };
   watch: OkAnswer;

@@ -36,7 +36,9 @@ export class Panel {
     this.requests = new Requests((message) => model.send(message));
     const take: CustomMessageHandler = (content) => {
       const message = content as PanelAnswer & { request?: number };
-      this.requests.settle(message.request, message);
+      if (this.requests.settle(message.request, message)) return;
+      // What nobody has asked for, such as that a run cannot be read any more.
+      if (message.type === "error" && typeof message.request !== "number") this.tellTrouble("news", message.message, message.fix);
     };
     model.on("msg:custom", take);
     this.releases.push(
@@ -117,7 +119,8 @@ export class Panel {
   }
 
   private endTrouble(type: string): void {
-    if (this.trouble === undefined || !(this.trouble.silent || this.trouble.type === type)) return;
+    const ends = this.trouble?.type === "news" ? type !== "plan" : this.trouble?.silent === true || this.trouble?.type === type;
+    if (this.trouble === undefined || !ends) return;
     this.trouble = undefined;
     this.notice.clear();
   }

@@ -167,7 +167,10 @@ class RunProgress {
       else if (change.kind === "missed") this.askForCells();
       return;
     }
-    this.requests.settle(message.request, message);
+    const settled = this.requests.settle(message.request, message);
+    // Below a panel it is the panel that tells what nobody has asked for.
+    const own = this.model.get("view") === "run-progress";
+    if (!settled && own && message.type === "error" && typeof message.request !== "number") this.tellProblem(message);
     // The cells that another view asked for are as good.
     if (message.type === "cells") this.takeCells(message.attempt, buffers[0]);
   }

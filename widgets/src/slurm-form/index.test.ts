@@ -35,6 +35,9 @@ describe("SlurmForm", () => {
     vi.advanceTimersByTime(299);
     expect(checks()).toBe(1);
     vi.advanceTimersByTime(1);
+    // One question at a time: the cluster may take seconds for each.
+    expect(checks()).toBe(1);
+    model.receive({ type: "checked", problems: [], cluster: null, note: null, request: model.requestOf("check") });
     expect(model.sent.at(-1)).toMatchObject({ type: "check", values: { partition: "cpu", time: "soon" } });
     const problems = [{ field: "time", message: "`soon` is no time.", fix: "Write 2:00:00." }, { field: null, message: "The cluster is down.", fix: null }];
     model.receive({ type: "checked", problems, cluster: null, note: null, request: model.requestOf("check") });

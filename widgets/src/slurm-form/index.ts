@@ -9,6 +9,7 @@ import { ActButton } from "../panel/act-button";
 import type { Answers, Section, Value, Values } from "../panel/contract";
 import { Offers } from "../panel/offers";
 import { Panel } from "../panel/panel";
+import { Latest } from "../panel/latest";
 
 const CHECK_AFTER_MS = 300;
 
@@ -28,7 +29,7 @@ class SlurmForm {
   /** What lies in the file: the values when they came, and after each save. */
   private stored: Values | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private wish = 0;
+  private readonly latest = new Latest((wish) => this.askCheck(wish));
 
   constructor(model: AnyModel) {
     this.panel = new Panel(model, "slurm-form", "Slurm defaults");
@@ -74,6 +75,7 @@ class SlurmForm {
 
   dispose(): void {
     clearTimeout(this.timer);
+    this.latest.dispose();
     this.panel.dispose();
   }
 
@@ -104,18 +106,16 @@ class SlurmForm {
     const unchanged = sameValues(this.values.all, this.stored ?? {});
     this.resetButton.set(unchanged ? "Nothing has changed since the values were read." : undefined);
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.check(), CHECK_AFTER_MS);
+    this.timer = setTimeout(() => this.latest.want(), CHECK_AFTER_MS);
   }
 
-  private check(): void {
-    this.wish += 1;
-    const wish = this.wish;
+  private askCheck(wish: number): void {
     this.panel.ask(
       { type: "check", values: this.values.all },
       (answer) => {
-        if (wish === this.wish) this.showCheck(answer);
+        if (this.latest.settle(wish)) this.showCheck(answer);
       },
-      { patience: PATIENCE_MS },
+      { patience: PATIENCE_MS, failed: () => void this.latest.settle(wish) },
     );
   }
 
@@ -128,7 +128,7 @@ class SlurmForm {
     const general = problems.filter(({ field }) => field === null || this.sections.field(field) === undefined);
     this.general.replaceChildren(...general.map((problem) => element("li", { class: "bp-problem" }, sentence(problem))));
     show(this.general, general.length > 0);
-    const good = cluster === null ? "The values can be read; there is no cluster here to ask." : `The cluster ${cluster} knows these values.`;
+    const good = `The cluster ${cluster ?? "here"} knows these values.`;
     const count = problems.length === 1 ? "One problem." : `${problems.length} problems.`;
     setProse(this.checked, problems.length > 0 ? count : (note ?? good));
     show(this.checked, true);

@@ -52,7 +52,6 @@ export function makeFormState(changes: Record<string, unknown> = {}): Record<str
     operations: [{ name: "copy", help: "Copies" }, { name: "gaussian", help: "Smooths" }],
     form: makeForm(),
     values: { SRC: "in.tif", DST: "out.zarr" },
-    interrupt_only: false,
     run: {},
     status: {},
     ...changes,

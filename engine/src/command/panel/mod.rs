@@ -167,9 +167,9 @@ fn operations() -> clap::builder::PossibleValuesParser {
 /// `invalid-argument` for a line that is not understood, and where nothing can be shown.
 pub fn ui(args: UiArgs, host: &dyn Host) -> Result<Box<dyn Panel>> {
     if !host.shows_panels() {
-        return Err(Error::argument("bp ui shows a form in a notebook only").fix(
-            "Type %bp ui in a notebook, or bp help and the verb here; --dry-run shows the plan.",
-        ));
+        let fix = "In a notebook, install anywidget beside the kernel; elsewhere bp help and the \
+                   verb explain the same, and --dry-run shows the plan.";
+        return Err(Error::argument("bp ui needs a notebook that shows widgets").fix(fix));
     }
     let operation = args.operation.unwrap_or_else(|| "copy".to_owned());
     let words: Vec<String> = std::iter::once(operation).chain(args.rest).collect();

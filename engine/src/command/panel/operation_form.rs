@@ -1,11 +1,12 @@
 //! The form of an operation: its fields, what follows from what is typed into them, and the run.
 
 use super::super::arrays::{Grain, describe, open};
-use super::super::code::of_line;
+use super::super::code::{of_line, opened, quoted};
 use super::super::operate::Outlook;
+use super::super::plan_text::Planned;
 use super::super::table::escape;
-use super::super::{Action, Command, Host, Verb, complete};
-use super::cluster::{Asked, Verdict};
+use super::super::{Action, Command, Host, Silent, Verb, complete};
+use super::cluster::{Asked, Behind, Verdict, behind};
 use super::fields::{self, Access, Field, Kind as FieldKind, Section, slurm_key};
 use super::shown_run::{Measured, ShownRun};
 use super::typed::{self, Values, typed};
@@ -13,12 +14,18 @@ use super::{News, Panel, State, unknown};
 use crate::config::slurm;
 use crate::error::{Error, Kind, Result};
 use crate::grid::shape_text;
+use crate::run::Backend;
+use crate::run::cancel::CancelToken;
 use crate::run::folder::Code;
 use crate::run::live::RunView;
+use crate::run::registry::Pace;
+use crate::run::slurm::offers;
 use crate::source::path::locate_output;
 use crate::source::{Source, Spec};
 use serde_json::{Value as Json, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 /// The form of an operation.
 pub struct OperationForm {
@@ -29,7 +36,26 @@ pub struct OperationForm {
     shown: ShownRun,
     asked: Asked,
     verdict: Verdict,
+    starting: Option<Starting>,
+    /// The grain of the arrays of the latest plan, and which arrays these are.
+    grain: Option<(Vec<Option<String>>, Grain)>,
+    pace: Option<((String, Backend), Option<Pace>, Instant)>,
 }
+
+/// A run that is about to start.
+struct Starting {
+    request: Json,
+    started: Receiver<Result<RunView>>,
+    cancel: CancelToken,
+    program: Option<PathBuf>,
+    /// Of a measurement: the file of its table, if it has one.
+    measures: Option<Option<PathBuf>>,
+}
+
+/// Most runs are on their way within this time.
+const AT_ONCE: Duration = Duration::from_millis(100);
+/// How long the pace of earlier runs is taken for granted.
+const FRESH: Duration = Duration::from_secs(10);
 
 impl OperationForm {
     /// The form of an operation, filled with values by the names of its fields.
@@ -49,12 +75,22 @@ impl OperationForm {
         }
         Ok(OperationForm {
             operation: operation.to_owned(),
-            values,
+            values: values
+                .into_iter()
+                .map(|(name, value)| {
+                    let field = all(&sections).find(|field| field.name == name);
+                    let is_list = field.is_some_and(|field| field.kind == FieldKind::List);
+                    (name, typed::as_typed(value, is_list))
+                })
+                .collect(),
             sections,
             begun: false,
             shown: ShownRun::default(),
             asked: Asked::default(),
             verdict: Verdict::default(),
+            starting: None,
+            grain: None,
+            pace: None,
         })
     }
 
@@ -113,8 +149,12 @@ impl OperationForm {
                     "type": "complete", "name": text("name"), "matches": matches,
                 })))
             }
-            "offers" => Ok(self.asked.ask(request)),
-            "start" => self.start(host),
+            "offers" => Ok(self.asked.ask(request, || offers::ask().json())),
+            "start" => self.start(request, host),
+            "cancel" if self.starting.is_some() => {
+                self.starting.iter().for_each(|starting| starting.cancel.cancel());
+                Ok(News::of(json!({ "type": "ok" })).going_on())
+            }
             "save" => self.save(),
             _ => self.shown.receive(request).ok_or_else(|| unknown(request)),
         }
@@ -149,20 +189,28 @@ impl OperationForm {
     }
 
     fn plan(&mut self, host: &dyn Host) -> Json {
-        let (code, grain, plan, refusal) = match self.outlook(host) {
-            Ok(Outlook { code, grain, planned: Ok(planned) }) => {
-                let refused = planned.prepared.slurm().and_then(|asked| self.verdict.of(asked));
-                let refusal = refused.map(|error| self.refusal(&error));
-                (Some(code), grain, Some(planned.value().json), refusal)
+        let (mut code, mut plan, mut grain) = (None, None, None);
+        let refusal = match self.outlook(host) {
+            Err(refusal) => Some(refusal),
+            Ok(outlook) => {
+                code = Some(outlook.code);
+                grain = Some(outlook.grain);
+                match outlook.planned {
+                    Err(error) => Some(self.refusal(&error)),
+                    Ok(planned) => {
+                        let asked = planned.prepared.slurm();
+                        let refused = asked.and_then(|asked| self.verdict.of(asked));
+                        code = Some(planned.code.clone());
+                        plan = Some(planned.json(self.pace(&planned)));
+                        refused.map(|error| self.refusal(&error))
+                    }
+                }
             }
-            Ok(Outlook { code, grain, planned: Err(error) }) => {
-                (Some(code), grain, None, Some(self.refusal(&error)))
-            }
-            Err(refusal) => (None, Grain::default(), None, Some(refusal)),
         };
+        let grain = self.grain(grain, host);
         json!({
             "type": "plan",
-            "code": code.map(|code| self.how(code)).map(|code| {
+            "code": code.map(|code| self.in_full(code, host)).map(|code| {
                 Code { bp: format!("%bp {}", code.bp), ..code }
             }),
             "refusal": refusal,
@@ -172,16 +220,72 @@ impl OperationForm {
         })
     }
 
-    /// Code that says, too, how the run is to be started, which is no part of the run.
-    fn how(&self, code: Code) -> Code {
+    /// How fast comparable runs were, which is not looked up for each key that is pressed.
+    fn pace(&mut self, planned: &Planned) -> Option<Pace> {
+        let key = (planned.operation.to_owned(), planned.prepared.backend());
+        if let Some((known, pace, when)) = &self.pace
+            && *known == key
+            && when.elapsed() < FRESH
+        {
+            return *pace;
+        }
+        let pace = planned.pace();
+        self.pace = Some((key, pace, Instant::now()));
+        pace
+    }
+
+    /// The grain that presets are made of: while the line cannot be read, that of the latest plan of
+    /// the same arrays, else that of the input.
+    fn grain(&mut self, planned: Option<Grain>, host: &dyn Host) -> Grain {
+        let section = self.sections.iter().find(|section| section.name == "arrays");
+        let fields = section.into_iter().flat_map(|section| &section.fields);
+        let arrays: Vec<Option<String>> =
+            fields.map(|field| typed(&self.values, &field.name)).collect();
+        if let Some(grain) = planned.filter(|grain| grain.chunk.is_some()) {
+            self.grain = Some((arrays, grain.clone()));
+            return grain;
+        }
+        if let Some((known, grain)) = &self.grain
+            && *known == arrays
+        {
+            return grain.clone();
+        }
+        let input = arrays.first().and_then(|path| open(path.as_deref()?, host).ok());
+        input.map_or_else(Grain::default, |input| Grain {
+            chunk: input.chunks(),
+            shard: input.shards(),
+        })
+    }
+
+    /// Code that says everything that the form says: how the run is to be started, which is no part of
+    /// the run, and arrays of the notebook by their names.
+    fn in_full(&self, code: Code, host: &dyn Host) -> Code {
         let options = [("check_nodes", "--check-nodes"), ("detach", "--detach")];
         let given = options.iter().filter(|(name, _)| self.values.get(*name) == Some(&json!(true)));
-        let given: Vec<&str> = given.map(|(_, option)| *option).collect();
-        match given.is_empty() {
-            true => code,
-            // No Python function has these.
-            false => of_line(format!("{} {}", code.bp, given.join(" "))),
+        let mut words = vec![code.bp.as_str()];
+        words.extend(given.map(|(_, option)| *option));
+        // No Python function has these options.
+        let code = if words.len() > 1 { of_line(words.join(" ")) } else { code };
+        let paths = all(&self.sections).filter(|field| field.kind == FieldKind::Path);
+        let variables = paths
+            .filter_map(|field| typed(&self.values, &field.name))
+            .filter(|path| host.array(path).is_some());
+        let mut variables: Vec<String> = variables.collect();
+        variables.dedup();
+        if variables.is_empty() {
+            return code;
         }
+        let python = match code.python.strip_prefix("bp.command(") {
+            Some(call) => {
+                let pairs: Vec<String> =
+                    variables.iter().map(|name| format!("{}: {name}", quoted(name))).collect();
+                format!("bp.command({}, {{{}}})", call.trim_end_matches(')'), pairs.join(", "))
+            }
+            None => variables.iter().fold(code.python.clone(), |call, name| {
+                call.replace(&opened(name), name).replace(&quoted(name), name)
+            }),
+        };
+        Code { python, ..code }
     }
 
     /// An error with the field that it is about.
@@ -273,26 +377,52 @@ impl OperationForm {
         Ok(complete::for_argument(argument, text).into_iter().map(in_json).collect())
     }
 
-    fn start(&mut self, host: &dyn Host) -> Result<News> {
+    /// Starts the run behind the form: a cluster that is asked first may take its time.
+    fn start(&mut self, request: &Json, host: &dyn Host) -> Result<News> {
+        if self.starting.is_some() {
+            return Err(Error::argument("the run is being started already")
+                .fix("Wait until it is shown, or stop it."));
+        }
         let verb = self.verb().map_err(|refusal| {
             let text = |key: &str| refusal[key].as_str().unwrap_or_default().to_owned();
             Error::argument(text("message")).fix(text("fix"))
         })?;
-        let (run, measured) = match verb {
+        let (start, measures) = match verb {
             Verb::Operation(verb) => (verb.start(host)?, None),
             Verb::Measurement(verb) => {
                 let table = verb.table().map(Path::to_owned);
-                (verb.start(host)?, Some(Measured { table }))
+                (verb.start(host)?, Some(table))
             }
             _ => return Err(Error::internal("a form of no operation")),
         };
-        let id = run.folder.request()?.id;
-        self.shown.show(run, measured, host.program())?;
-        Ok(News::of(json!({ "type": "ok", "run": id })).going_on())
+        let (cancel, program) = (CancelToken::new(), host.program());
+        let place = Behind { cancel: cancel.clone(), program: program.clone() };
+        let started = behind(move || start(&place));
+        let request = request.clone();
+        self.starting = Some(Starting { request, started, cancel, program, measures });
+        Ok(self.started(AT_ONCE).unwrap_or_default())
+    }
+
+    /// Shows the run if it has been started by now, or is before somebody has lost patience.
+    fn started(&mut self, patience: Duration) -> Option<News> {
+        let starting = self.starting.as_ref()?;
+        let result = match starting.started.recv_timeout(patience) {
+            Err(RecvTimeoutError::Timeout) => return Some(News::default()),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::internal("a start without an end")),
+            Ok(result) => result,
+        };
+        let Starting { request, program, measures, .. } = self.starting.take()?;
+        let shown = result.and_then(|run| {
+            let id = run.folder.request()?.id;
+            let measured = measures.map(|table| Measured::of(&run, table));
+            self.shown.show(run, measured, program)?;
+            Ok(News::of(json!({ "type": "ok", "run": id })).going_on())
+        });
+        Some(News::answer(&request, shown))
     }
 
     /// What is asked of Slurm becomes the default.
-    fn save(&self) -> Result<News> {
+    fn save(&mut self) -> Result<News> {
         let asked = self.sections.iter().filter(|section| section.name == "slurm");
         let asked = asked
             .flat_map(|section| &section.fields)
@@ -305,7 +435,10 @@ impl OperationForm {
         let values = asked.iter().map(|(key, text)| (*key, text.as_str()));
         let file = slurm::assign(&values.collect::<Vec<_>>())?;
         let saved: Vec<&str> = asked.iter().map(|(key, _)| *key).collect();
-        Ok(News::of(json!({ "type": "saved", "file": file, "saved": saved })))
+        let news = News::of(json!({ "type": "saved", "file": file, "saved": saved }));
+        // What stands in grey is another now.
+        self.sections = fields::of_operation(&self.operation)?;
+        Ok(news.with("form", self.form()))
     }
 
     /// The line, as far as it is complete.
@@ -319,7 +452,7 @@ impl OperationForm {
             Some(Action::Verb(Verb::Measurement(verb))) => Some(verb.code()),
             _ => None,
         };
-        let line = code.map(|code| self.how(code).bp);
+        let line = code.map(|code| self.in_full(code, &Silent::default()).bp);
         format!("%bp {}", line.unwrap_or_else(|| format!("{} ...", self.operation)))
     }
 }
@@ -330,7 +463,12 @@ impl Panel for OperationForm {
     }
 
     fn poll(&mut self) -> Result<News> {
-        let mut news = self.asked.add_to(self.shown.poll()?);
+        let begun = self.started(Duration::ZERO);
+        let mut news = self.asked.add_to(self.shown.poll());
+        if let Some(begun) = begun {
+            news.messages.splice(0..0, begun.messages);
+            news.finished &= begun.finished;
+        }
         if self.verdict.has_changed() {
             news.messages.extend(News::of(json!({ "type": "replan" })).messages);
         }
@@ -343,7 +481,7 @@ impl Panel for OperationForm {
             .collect();
         let values = Json::from(self.values.clone());
         let first = news.with("operations", operations).with("form", self.form());
-        let first = first.with("values", values).with("interrupt_only", false);
+        let first = first.with("values", values);
         Ok(first.with("run", json!({})).with("status", json!({})).with("result", Json::Null))
     }
 
@@ -533,11 +671,21 @@ mod tests {
 
     #[test]
     fn the_code_says_how_the_run_is_started() {
-        let mut form = form("copy raw out.zarr --detach");
-        let answer = ask(&mut form, json!({ "type": "plan" }), &notebook());
-        assert_eq!(answer["code"]["bp"], "%bp copy raw out.zarr --detach");
-        assert_eq!(answer["code"]["python"], "bp.command(\"copy raw out.zarr --detach\")");
-        assert_eq!(form.text(), "%bp copy raw out.zarr --detach");
+        let python = |line: &str| {
+            let mut form = form(line);
+            let answer = ask(&mut form, json!({ "type": "plan" }), &notebook());
+            assert_eq!(answer["code"]["bp"], form.text(), "{answer}");
+            answer["code"]["python"].as_str().unwrap().to_owned()
+        };
+        let call = "bp.command(\"copy raw out.zarr --workers 3 --detach\", {\"raw\": raw})";
+        assert_eq!(python("copy raw out.zarr --detach --workers 3"), call);
+        let call = "bp.copy(raw, \"out.zarr\", num_workers=3)";
+        assert_eq!(python("copy raw out.zarr --workers 3"), call);
+        let call = "bp.stats.histogram(raw, bins=5, num_workers=3)";
+        assert_eq!(python("histogram raw --bins 5 --workers 3"), call);
+        // What a Python function does not take, its line takes.
+        let call = "bp.command(\"histogram raw --workers 3 --memory 1073741824\", {\"raw\": raw})";
+        assert_eq!(python("histogram raw --workers 3 --memory 1G"), call);
     }
 
     #[test]

@@ -157,7 +157,7 @@ impl Panel for RunsTable {
     }
 
     fn poll(&mut self) -> Result<News> {
-        let mut news = self.shown.poll()?;
+        let mut news = self.shown.poll();
         if !std::mem::replace(&mut self.begun, true) {
             news = news.with("run", json!({})).with("status", json!({}));
         }

@@ -1,13 +1,15 @@
 //! A run that is shown in another panel.
 
+use super::super::Value;
 use super::super::measure::tell;
-use super::{News, Panel, State};
+use super::cluster::behind;
+use super::{News, Panel, State, refusal};
 use crate::error::Result;
 use crate::run::RunState;
 use crate::run::live::{LiveView, RunView};
-use crate::run::state_of;
 use serde_json::{Value as Json, json};
 use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, TryRecvError};
 
 /// The run that a panel shows below itself, if any.
 #[derive(Default)]
@@ -15,14 +17,25 @@ pub struct ShownRun(Option<Showing>);
 
 struct Showing {
     live: LiveView,
-    /// What the run measures is told when it is done.
     measured: Option<Measured>,
 }
 
-/// What becomes of a measurement's table.
-pub struct Measured {
-    /// The file that it is written to.
-    pub table: Option<PathBuf>,
+/// What a run measures, once it is done.
+pub struct Measured(Receiver<Option<Result<Value>>>);
+
+impl Measured {
+    /// Waits for the end of a measurement, and writes its table, whatever is shown then.
+    pub fn of(run: &RunView, table: Option<PathBuf>) -> Measured {
+        let run = run.clone();
+        Measured(behind(move || match run.run() {
+            Some(led) => {
+                let succeeded = led.wait().state == RunState::Succeeded;
+                succeeded.then(|| tell(&run.folder, table.as_deref()))
+            }
+            // Another process leads it, and writes the table.
+            None => None,
+        }))
+    }
 }
 
 impl ShownRun {
@@ -55,28 +68,44 @@ impl ShownRun {
         self.0.as_ref().map(|showing| showing.live.view().clone())
     }
 
-    /// What is new of it.
-    ///
-    /// # Errors
-    /// As [`LiveView::poll`]; those of writing a table.
-    pub fn poll(&mut self) -> Result<News> {
+    /// What is new of it. A run that cannot be read any more, for its folder is gone, is not shown any
+    /// more: the panel that shows it goes on.
+    pub fn poll(&mut self) -> News {
         let Some(showing) = &mut self.0 else {
-            return Ok(News { finished: true, ..News::default() });
+            return News { finished: true, ..News::default() };
         };
-        let mut news = News::from(showing.live.poll()?);
+        let mut news = match showing.live.poll() {
+            Ok(tick) => News::from(tick),
+            Err(error) => {
+                let news = News::of(refusal(&error));
+                return News { state: self.hide(), ..news };
+            }
+        };
         // Of a run that goes on there is no result yet.
         if news.state.contains_key("run") {
             news = news.with("result", Json::Null);
         }
-        let folder = &showing.live.view().folder;
         if news.finished
-            && state_of(folder)? == RunState::Succeeded
-            && let Some(measured) = showing.measured.take()
+            && let Some(Measured(told)) = &showing.measured
         {
-            let value = tell(folder, measured.table.as_deref())?;
-            news = news.with("result", json!({ "html": value.html, "text": value.text }));
+            match told.try_recv() {
+                Ok(Some(Ok(value))) => {
+                    news = news.with("result", json!({ "html": value.html, "text": value.text }));
+                }
+                Ok(Some(Err(error))) => news.messages.extend(News::of(refusal(&error)).messages),
+                Ok(None) | Err(TryRecvError::Disconnected) => {
+                    let folder = &showing.live.view().folder;
+                    // Of a process of its own, or there is none.
+                    if let Ok(value) = tell(folder, None) {
+                        news =
+                            news.with("result", json!({ "html": value.html, "text": value.text }));
+                    }
+                }
+                Err(TryRecvError::Empty) => return news.going_on(),
+            }
+            showing.measured = None;
         }
-        Ok(news)
+        news
     }
 
     /// Answers a message of the widget that is about the run; none where there is no run.

@@ -54,8 +54,11 @@ impl SlurmForm {
         let empty = Values::new();
         let values = request["values"].as_object().unwrap_or(&empty);
         match request["type"].as_str() {
-            Some("offers") => Ok(self.asked.ask(request)),
-            Some("check") => Ok(News::of(check(values))),
+            Some("offers") => Ok(self.asked.ask(request, || offers::ask().json())),
+            Some("check") => {
+                let values = values.clone();
+                Ok(self.asked.ask(request, move || check(&values)))
+            }
             Some("save") => save(values),
             Some("complete") => {
                 let text = request["text"].as_str().unwrap_or_default();

@@ -12,19 +12,26 @@ pub type Values = Map<String, Json>;
 
 /// What is typed into a field; none where nothing is.
 pub fn typed(values: &Values, name: &str) -> Option<String> {
-    let text = text_of(values.get(name)?);
-    let text = text.trim();
+    let text = values.get(name)?.as_str()?.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// A value as it is typed. Code may give numbers and lists, too.
-fn text_of(value: &Json) -> String {
-    match value {
-        Json::Null | Json::Bool(_) | Json::Object(_) => String::new(),
-        Json::String(text) => text.clone(),
+/// A value as it is typed, in a field that takes one item a line or in any other. Code may give numbers
+/// and lists.
+pub fn as_typed(value: Json, is_list: bool) -> Json {
+    let text = match value {
+        Json::Null | Json::Object(_) => String::new(),
         Json::Number(number) => number.to_string(),
-        Json::Array(items) => items.iter().map(text_of).collect::<Vec<_>>().join(","),
-    }
+        Json::Array(items) => {
+            let items = items.into_iter().map(|item| match as_typed(item, false) {
+                Json::String(text) => text,
+                other => other.to_string(),
+            });
+            items.collect::<Vec<_>>().join(if is_list { "\n" } else { "," })
+        }
+        typed @ (Json::Bool(_) | Json::String(_)) => return typed,
+    };
+    Json::String(text)
 }
 
 /// Whether a field takes one item a line.
@@ -168,10 +175,13 @@ mod tests {
 
     #[test]
     fn code_may_give_numbers_and_lists() {
-        let words = line(
-            "gaussian",
-            json!({ "SRC": "a", "output": "b", "sigma": [1, 2.5], "workers": 3, "overwrite": false }),
-        );
-        assert_eq!(words.unwrap(), ["gaussian", "--sigma=1,2.5", "--workers=3", "--", "a", "b"]);
+        assert_eq!(as_typed(json!([1, 2.5]), false), "1,2.5");
+        assert_eq!(as_typed(json!(["--exclusive", "--nice"]), true), "--exclusive\n--nice");
+        assert_eq!(as_typed(json!(3), false), "3");
+        assert_eq!(as_typed(json!(true), false), true);
+        assert_eq!(as_typed(Json::Null, false), "");
+        let values = json!({ "SRC": "a", "output": "b", "sigma": "1,2", "overwrite": false });
+        let words = line("gaussian", values).unwrap();
+        assert_eq!(words, ["gaussian", "--sigma=1,2", "--", "a", "b"]);
     }
 }
