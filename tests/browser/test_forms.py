@@ -152,9 +152,9 @@ def test_a_line_fills_the_form_and_the_form_gives_code(
     form.get_by_role("tab", name="Python").click()
     call = (
         'bp.filters.gaussian_smoothing("noise.tif", (1.0, 2.0, 2.0), "OUTPUT.zarr", '
-        "block_shape=(64, 64, 64))"
+        "block_shape=(64, 64, 64), num_workers="
     )
-    expect(form.get_by_role("tabpanel")).to_have_text(call)
+    expect(form.get_by_role("tabpanel")).to_contain_text(call)
     form.get_by_role("tab", name="Rust").click()
     expect(form.get_by_role("tabpanel")).to_contain_text("bioimage_engine::command::execute(")
     form.get_by_role("tab", name="%bp").click()
