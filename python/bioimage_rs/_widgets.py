@@ -4,6 +4,7 @@ import difflib
 import itertools
 import json
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ class PanelWidget(anywidget.AnyWidget):
         self._wanted = False
         self._closed = False
         self._thread: threading.Thread | None = None
-        self._answered = threading.Condition()
+        self._telling = threading.RLock()
         self._answers: dict[str, Any] = {}
         super().__init__(view=panel.view, **kwargs)
         self.on_msg(self._receive)
@@ -91,42 +92,53 @@ class PanelWidget(anywidget.AnyWidget):
             self._wake.wait(_INTERVAL)
 
     def _tick(self) -> bool:
-        try:
-            told = self._panel.poll()
-        except BioimageError as error:
-            # The folder is gone or damaged; whatever the widget asks next may succeed.
-            told = ("{}", [(json.dumps(_refusal(error)), [])], True)
-        return self._tell(told)
+        # What is told must come in the order in which it was found out, whoever looks.
+        with self._telling:
+            try:
+                told = self._panel.poll()
+            except BioimageError as error:
+                # The folder is damaged; whatever the widget asks next may succeed.
+                told = ("{}", [(json.dumps(_refusal(error)), [])], True)
+            return self._tell(told)
 
     def _tell(self, told: tuple[str, list[tuple[str, list[bytes]]], bool]) -> bool:
         changed, messages, finished = told
         state = json.loads(changed)
         if state.get("run"):
             state["run"]["interrupt_only"] = self._interrupt_only
+        failed: Exception | None = None
         # In their order: the values are checked by the names of the form that comes before them.
         for key, value in state.items():
-            if key in self.keys:
-                self.set_trait(key, value)
+            try:
+                if key in self.keys:
+                    self.set_trait(key, value)
+            except Exception as error:
+                # Such as one of an observer, for which no answer may be lost.
+                failed = failed or error
         for text, buffers in messages:
             content = json.loads(text)
             if str(content.get("request")).startswith(_OF_CODE):
-                with self._answered:
-                    self._answers[content["request"]] = content
-                    self._answered.notify_all()
+                self._answers[content["request"]] = content
             else:
                 self.send(content, buffers)
+        if failed is not None:
+            raise failed
         return finished
 
-    def _ask(self, content: Mapping[str, Any]) -> bool:
-        """Ask the panel as the widget does; whether nothing more is to be expected."""
+    def _ask(self, content: Mapping[str, Any]) -> None:
+        """Ask the panel as the widget does."""
         variables = self._variables
         if variables is None:
             variables = getattr(get_ipython(), "user_ns", {})
         host = Host(dict(variables))
-        finished = self._tell(self._panel.receive(json.dumps(content), host, find_program()))
-        if not finished:
-            self._follow()
-        return finished
+        finished = False
+        try:
+            with self._telling:
+                told = self._panel.receive(json.dumps(content), host, find_program())
+                finished = self._tell(told)
+        finally:
+            if not finished:
+                self._follow()
 
     def _receive(self, _widget: Any, content: Any, _buffers: Any) -> None:
         self._ask(content)
@@ -135,9 +147,11 @@ class PanelWidget(anywidget.AnyWidget):
         """Ask on behalf of code: the answer, or the error that it is."""
         number = f"{_OF_CODE}{next(_numbers)}"
         self._ask({**content, "request": number})
-        with self._answered:
-            self._answered.wait_for(lambda: number in self._answers)
-            answer = self._answers.pop(number)
+        # Looked for from here, too: this may be the thread that else would look.
+        while number not in self._answers:
+            self._tick()
+            time.sleep(_INTERVAL / 10)
+        answer = self._answers.pop(number)
         if answer["type"] == "error":
             raise from_native(answer["kind"], answer["message"], answer["fix"], None)
         return answer
@@ -220,6 +234,7 @@ class OperationForm(_ShowsRun):
     """
 
     operations: Any = traitlets.List().tag(sync=True)
+    starting = traitlets.Bool(False).tag(sync=True)
     form = traitlets.Dict().tag(sync=True)
     values = traitlets.Dict().tag(sync=True)
 
@@ -302,7 +317,11 @@ class OperationForm(_ShowsRun):
 
     def start(self) -> Run:
         """Start the run, as the button does, and show it below the form."""
-        self._answer({"type": "start", "values": self.values})
+        try:
+            self._answer({"type": "start", "values": self.values})
+        except KeyboardInterrupt:
+            self._ask({"type": "stop-start"})
+            raise
         run = self.shown_run
         assert run is not None
         return run

@@ -5,6 +5,7 @@ use super::operate::Operate;
 use super::options::{BlockShape, RunOptions, SlurmOptions, push};
 use super::{Action, Command, Verb};
 use crate::op::parameters::Parameters;
+use crate::run::Backend;
 use crate::run::folder::Code;
 use serde_json::Value as Json;
 
@@ -75,6 +76,7 @@ impl<P: Parameters> Measure<P> {
             || run.roi.is_some()
             || run.retries.is_some()
             || run.overwrite
+            || run.backend == Some(Backend::Slurm)
             || run.slurm != SlurmOptions::default()
             || self.table.is_some();
         if has_more {

@@ -3,7 +3,7 @@
 use super::arrays::{Arrays, Grain};
 use super::follow::{Show, follow};
 use super::new_array::NewArrayOptions;
-use super::options::{BlockShape, RunOptions, asked_workers, cores};
+use super::options::{BlockShape, RunOptions, Shape, asked_workers, cores};
 use super::plan_text::Planned;
 use super::{Host, Reply, RunView, detach};
 use crate::config::Config;
@@ -280,9 +280,15 @@ pub fn start<R: Request + Send + 'static>(mut request: R, host: &dyn Host) -> Re
     let arrays = request.open(host)?;
     let planned = plan(&request, &arrays, host, false)?;
     Ok(Box::new(move |host| {
+        let go_on = || match host.cancel().is_cancelled() {
+            true => Err(Error::new(Kind::Cancelled, "the start was stopped; nothing is written")),
+            false => Ok(()),
+        };
         planned.prepared.ask_cluster()?;
+        go_on()?;
         if request.common().check_nodes {
             planned.prepared.check_nodes(&host.cancel())?;
+            go_on()?;
         }
         if !request.common().detach {
             return Ok(RunView::of(planned.prepared.start()?));
@@ -302,13 +308,17 @@ fn plan<R: Request>(
 ) -> Result<Planned> {
     let config = Config::load()?;
     let prepared = prepare(request, arrays, &config, host, asks_cluster)?;
-    // Python's functions know nothing of the config, and have one worker unless told otherwise.
+    // Python's functions know nothing of the config, have one worker unless told otherwise, and choose
+    // blocks of their own, or none.
     let mut told = request.clone();
     let common = told.common_mut();
+    let is_local = prepared.backend() == Backend::Local && config.backend.is_none();
+    common.block_shape = Some(BlockShape::Given(Shape(prepared.plan.grid().block_shape.clone())));
     common.workers = Some(prepared.workers());
-    common.backend = Some(prepared.backend()).filter(|backend| *backend != Backend::Local);
-    common.memory = common.memory.or(config.memory);
-    common.retries = common.retries.or(config.retries);
+    common.backend = common.backend.or((!is_local).then_some(prepared.backend()));
+    common.memory = common.memory.or(prepared.budget());
+    let retries = Some(prepared.retries()).filter(|retries| *retries != Options::default().retries);
+    common.retries = common.retries.or(retries);
     Ok(Planned {
         operation: R::Parameters::NAME,
         code: Code { python: told.code().python, ..request.code() },

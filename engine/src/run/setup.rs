@@ -394,6 +394,11 @@ impl Prepared {
         (self.backend() == Backend::Slurm).then_some(&self.setup.options.slurm)
     }
 
+    /// The memory that was asked for, or is the default of a user.
+    pub fn budget(&self) -> Option<u64> {
+        self.setup.options.budget
+    }
+
     /// How often a transient failure is tried again.
     pub fn retries(&self) -> u32 {
         self.setup.options.retries

@@ -111,13 +111,22 @@ describe("OperationForm", () => {
     expect(button("Starting…").getAttribute("aria-disabled")).toBe("true");
     vi.advanceTimersByTime(1000);
     button("Stop starting").click();
-    expect(last("cancel")).toMatchObject({ type: "cancel" });
-    model.receive({ type: "ok", request: model.requestOf("cancel") });
+    expect(last("stop-start")).toMatchObject({ type: "stop-start" });
+    model.receive({ type: "ok", request: model.requestOf("stop-start") });
     model.receive({ type: "error", kind: "cancelled", message: "stopped", fix: null, request: model.requestOf("start") });
     expect(button("Run").getAttribute("aria-disabled")).toBeNull();
     expect(text("[role=alert]")).toBe("stopped");
     model.receive({ type: "error", kind: "run-not-found", message: "the run is gone", fix: null });
     expect(text("[role=alert]")).toBe("the run is gone");
+  });
+
+  it("can stop a start that another view has begun", () => {
+    const { model, answer, button, last } = open({ starting: true });
+    answer();
+    button("Stop starting").click();
+    expect(last("stop-start")).toMatchObject({ type: "stop-start" });
+    model.set("starting", false);
+    expect(button("Run").getAttribute("aria-disabled")).toBeNull();
   });
 
   it("opens a folded section in which something is set", () => {

@@ -83,6 +83,7 @@ class OperationForm {
     this.panel.follow("operations", () => this.takeOperations());
     this.panel.follow("form", take);
     this.panel.follow("values", take);
+    this.panel.follow("starting", () => this.showStarting());
     this.panel.hear("replan", () => this.latest.want());
   }
 
@@ -261,7 +262,10 @@ class OperationForm {
   }
 
   private start(): void {
-    if (this.starting === "waiting") return this.panel.ask({ type: "cancel" }, () => undefined);
+    if (this.starting === "waiting") {
+      const reset = (): void => this.showStarting();
+      return this.panel.ask({ type: "stop-start" }, reset, { failed: reset });
+    }
     const become = (starting: "begun" | "waiting" | undefined): void => {
       this.starting = starting;
       this.showRun();
@@ -274,6 +278,14 @@ class OperationForm {
     };
     this.panel.notice.clear();
     this.panel.ask({ type: "start", values: this.values.all }, done, { failed: done, patience: START_PATIENCE_MS });
+  }
+
+  /** Another view, or this one before the page was loaded anew, may have pressed Run. */
+  private showStarting(): void {
+    const starts = this.panel.state<boolean>("starting") === true;
+    if (starts && this.starting === undefined) this.starting = "waiting";
+    if (!starts && this.starting === "waiting") this.starting = undefined;
+    this.showRun();
   }
 
   private save(): void {

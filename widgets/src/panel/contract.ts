@@ -153,7 +153,7 @@ export type PanelRequest =
   | { type: "complete"; name: string; text: string }
   | { type: "offers" }
   | { type: "start"; values: Values }
-  | { type: "cancel" }
+  | { type: "stop-start" }
   | { type: "save"; values: Values }
   | { type: "check"; values: Values }
   | { type: "watch" }
@@ -171,7 +171,7 @@ export interface Answers {
   complete: { type: "complete"; name: string; matches: Match[] };
   offers: OffersAnswer;
   start: OkAnswer & { run?: string };
-  cancel: OkAnswer;
+  "stop-start": OkAnswer;
   save: { type: "saved"; file: string; saved: string[] };
   check: { type: "checked"; problems: Problem[]; cluster: string | null; note: string | null };
   watch: OkAnswer;

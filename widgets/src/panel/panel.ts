@@ -14,6 +14,9 @@ interface Asking {
   patience?: number;
 }
 
+/** Requests that are made without the user doing anything in particular. */
+const QUIET: ReadonlySet<string> = new Set(["plan", "complete", "offers", "check"]);
+
 const SILENCE = "The kernel does not answer: it is busy, or gone. What is shown here may be out of date.";
 
 export class Panel {
@@ -119,7 +122,7 @@ export class Panel {
   }
 
   private endTrouble(type: string): void {
-    const ends = this.trouble?.type === "news" ? type !== "plan" : this.trouble?.silent === true || this.trouble?.type === type;
+    const ends = this.trouble?.type === "news" ? !QUIET.has(type) : this.trouble?.silent === true || this.trouble?.type === type;
     if (this.trouble === undefined || !ends) return;
     this.trouble = undefined;
     this.notice.clear();

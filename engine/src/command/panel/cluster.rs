@@ -65,7 +65,12 @@ impl Asked {
                 news.messages.extend(News::answer(request, Ok(News::of(answer))).messages);
                 false
             }
-            Err(error) => error == TryRecvError::Empty,
+            Err(TryRecvError::Empty) => true,
+            Err(TryRecvError::Disconnected) => {
+                let error = Error::internal("a question without an answer");
+                news.messages.extend(News::answer(request, Err(error)).messages);
+                false
+            }
         });
         news.finished &= self.0.is_empty();
         news

@@ -45,11 +45,9 @@ pub struct OperationForm {
 /// A run that is about to start.
 struct Starting {
     request: Json,
-    started: Receiver<Result<RunView>>,
+    started: Receiver<Result<(RunView, Option<Measured>)>>,
     cancel: CancelToken,
     program: Option<PathBuf>,
-    /// Of a measurement: the file of its table, if it has one.
-    measures: Option<Option<PathBuf>>,
 }
 
 /// Most runs are on their way within this time.
@@ -151,7 +149,7 @@ impl OperationForm {
             }
             "offers" => Ok(self.asked.ask(request, || offers::ask().json())),
             "start" => self.start(request, host),
-            "cancel" if self.starting.is_some() => {
+            "stop-start" => {
                 self.starting.iter().for_each(|starting| starting.cancel.cancel());
                 Ok(News::of(json!({ "type": "ok" })).going_on())
             }
@@ -264,8 +262,13 @@ impl OperationForm {
         let given = options.iter().filter(|(name, _)| self.values.get(*name) == Some(&json!(true)));
         let mut words = vec![code.bp.as_str()];
         words.extend(given.map(|(_, option)| *option));
-        // No Python function has these options.
-        let code = if words.len() > 1 { of_line(words.join(" ")) } else { code };
+        // No Python function has these options, and those of a new array go with a path only.
+        let of_path = ["chunks", "shards", "codec", "dtype", "roi"];
+        let output = typed(&self.values, "output").filter(|path| host.sink(path).is_some());
+        let to_array = output.is_some()
+            && (of_path.iter().any(|name| typed(&self.values, name).is_some())
+                || self.values.get("overwrite") == Some(&json!(true)));
+        let code = if words.len() > 1 || to_array { of_line(words.join(" ")) } else { code };
         let paths = all(&self.sections).filter(|field| field.kind == FieldKind::Path);
         let variables = paths
             .filter_map(|field| typed(&self.values, &field.name))
@@ -397,10 +400,14 @@ impl OperationForm {
         };
         let (cancel, program) = (CancelToken::new(), host.program());
         let place = Behind { cancel: cancel.clone(), program: program.clone() };
-        let started = behind(move || start(&place));
-        let request = request.clone();
-        self.starting = Some(Starting { request, started, cancel, program, measures });
-        Ok(self.started(AT_ONCE).unwrap_or_default())
+        let started = behind(move || {
+            let run = start(&place)?;
+            let measured = measures.map(|table| Measured::of(&run, table));
+            Ok((run, measured))
+        });
+        self.starting = Some(Starting { request: request.clone(), started, cancel, program });
+        let news = self.started(AT_ONCE).unwrap_or_default();
+        Ok(news.with("starting", self.starting.is_some()))
     }
 
     /// Shows the run if it has been started by now, or is before somebody has lost patience.
@@ -411,14 +418,13 @@ impl OperationForm {
             Err(RecvTimeoutError::Disconnected) => Err(Error::internal("a start without an end")),
             Ok(result) => result,
         };
-        let Starting { request, program, measures, .. } = self.starting.take()?;
-        let shown = result.and_then(|run| {
+        let Starting { request, program, .. } = self.starting.take()?;
+        let shown = result.and_then(|(run, measured)| {
             let id = run.folder.request()?.id;
-            let measured = measures.map(|table| Measured::of(&run, table));
             self.shown.show(run, measured, program)?;
             Ok(News::of(json!({ "type": "ok", "run": id })).going_on())
         });
-        Some(News::answer(&request, shown))
+        Some(News::answer(&request, shown).with("starting", false))
     }
 
     /// What is asked of Slurm becomes the default.
@@ -467,6 +473,7 @@ impl Panel for OperationForm {
         let mut news = self.asked.add_to(self.shown.poll());
         if let Some(begun) = begun {
             news.messages.splice(0..0, begun.messages);
+            news.state.extend(begun.state);
             news.finished &= begun.finished;
         }
         if self.verdict.has_changed() {
@@ -481,7 +488,7 @@ impl Panel for OperationForm {
             .collect();
         let values = Json::from(self.values.clone());
         let first = news.with("operations", operations).with("form", self.form());
-        let first = first.with("values", values);
+        let first = first.with("values", values).with("starting", false);
         Ok(first.with("run", json!({})).with("status", json!({})).with("result", Json::Null))
     }
 
@@ -679,13 +686,14 @@ mod tests {
         };
         let call = "bp.command(\"copy raw out.zarr --workers 3 --detach\", {\"raw\": raw})";
         assert_eq!(python("copy raw out.zarr --detach --workers 3"), call);
-        let call = "bp.copy(raw, \"out.zarr\", num_workers=3)";
-        assert_eq!(python("copy raw out.zarr --workers 3"), call);
-        let call = "bp.stats.histogram(raw, bins=5, num_workers=3)";
-        assert_eq!(python("histogram raw --bins 5 --workers 3"), call);
+        let blocks = "--workers 3 --block-shape 8,64,64";
+        let call = "bp.copy(raw, \"out.zarr\", chunks=(8, 64, 64), block_shape=(8, 64, 64), num_workers=3)";
+        assert_eq!(python(&format!("copy raw out.zarr --chunks 8,64,64 {blocks}")), call);
+        let call = "bp.stats.histogram(raw, bins=5, block_shape=(8, 64, 64), num_workers=3)";
+        assert_eq!(python(&format!("histogram raw --bins 5 {blocks}")), call);
         // What a Python function does not take, its line takes.
-        let call = "bp.command(\"histogram raw --workers 3 --memory 1073741824\", {\"raw\": raw})";
-        assert_eq!(python("histogram raw --workers 3 --memory 1G"), call);
+        let call = "bp.command(\"histogram raw --block-shape 8,64,64 --workers 3 --memory 1073741824\", {\"raw\": raw})";
+        assert_eq!(python(&format!("histogram raw --memory 1G {blocks}")), call);
     }
 
     #[test]
@@ -713,17 +721,20 @@ mod tests {
         let first = form.poll().unwrap();
         assert!(first.finished && first.state["operations"].as_array().unwrap().len() > 20);
         let news = form.receive(&json!({ "type": "start", "request": 1 }), &notebook());
-        assert_eq!(news.messages[0].content["type"], "ok", "{:?}", news.messages);
         assert!(!news.finished);
         let mut state = State::new();
+        let mut messages = news.messages;
         loop {
             let news = form.poll().unwrap();
             state.extend(news.state);
+            messages.extend(news.messages);
             if news.finished {
                 break;
             }
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
+        let answer = messages.iter().find(|message| message.content["request"] == 1).unwrap();
+        assert_eq!(answer.content["type"], "ok", "{messages:?}");
         assert_eq!(state["status"]["state"], "succeeded", "{state:?}");
         assert!(state["result"]["html"].as_str().unwrap().contains("<table>"));
         assert!(std::fs::read_to_string(&table).unwrap().starts_with("count"));

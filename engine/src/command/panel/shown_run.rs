@@ -21,20 +21,24 @@ struct Showing {
 }
 
 /// What a run measures, once it is done.
-pub struct Measured(Receiver<Option<Result<Value>>>);
+pub struct Measured {
+    table: Option<PathBuf>,
+    told: Option<Receiver<Option<Result<Value>>>>,
+}
 
 impl Measured {
     /// Waits for the end of a measurement, and writes its table, whatever is shown then.
     pub fn of(run: &RunView, table: Option<PathBuf>) -> Measured {
-        let run = run.clone();
-        Measured(behind(move || match run.run() {
+        let (run, path) = (run.clone(), table.clone());
+        let told = behind(move || match run.run() {
             Some(led) => {
                 let succeeded = led.wait().state == RunState::Succeeded;
-                succeeded.then(|| tell(&run.folder, table.as_deref()))
+                succeeded.then(|| tell(&run.folder, path.as_deref()))
             }
             // Another process leads it, and writes the table.
             None => None,
-        }))
+        });
+        Measured { table, told: Some(told) }
     }
 }
 
@@ -78,7 +82,11 @@ impl ShownRun {
             Ok(tick) => News::from(tick),
             Err(error) => {
                 let news = News::of(refusal(&error));
-                return News { state: self.hide(), ..news };
+                // What cannot be read now may be read later, unless it is gone.
+                return match showing.live.view().folder.path().exists() {
+                    true => news,
+                    false => News { state: self.hide(), ..news },
+                };
             }
         };
         // Of a run that goes on there is no result yet.
@@ -86,7 +94,8 @@ impl ShownRun {
             news = news.with("result", Json::Null);
         }
         if news.finished
-            && let Some(Measured(told)) = &showing.measured
+            && let Some(measured) = &mut showing.measured
+            && let Some(told) = &measured.told
         {
             match told.try_recv() {
                 Ok(Some(Ok(value))) => {
@@ -97,13 +106,13 @@ impl ShownRun {
                     let folder = &showing.live.view().folder;
                     // Of a process of its own, or there is none.
                     if let Ok(value) = tell(folder, None) {
-                        news =
-                            news.with("result", json!({ "html": value.html, "text": value.text }));
+                        let value = json!({ "html": value.html, "text": value.text });
+                        news = news.with("result", value);
                     }
                 }
                 Err(TryRecvError::Empty) => return news.going_on(),
             }
-            showing.measured = None;
+            measured.told = None;
         }
         news
     }
@@ -112,7 +121,13 @@ impl ShownRun {
     pub fn receive(&mut self, request: &Json) -> Option<News> {
         let showing = self.0.as_mut()?;
         // Nothing that is asked about a run needs the place where it was typed.
-        Some(Panel::receive(&mut showing.live, request, &super::super::Silent::default()))
+        let news = Panel::receive(&mut showing.live, request, &super::super::Silent::default());
+        let goes_on = matches!(request["type"].as_str(), Some("retry" | "resume"));
+        if goes_on && let Some(measured) = showing.measured.take() {
+            // The table is that of the run which goes on.
+            showing.measured = Some(Measured::of(showing.live.view(), measured.table));
+        }
+        Some(news)
     }
 
     /// The run in a few words.
