@@ -136,7 +136,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "statistics": {"workers": 2},
     "unique": {"workers": 2, "roi": "0:4,:,:"},
     "histogram": {"bins": 7, "range": "0,100"},
-    "local-maxima": {"min_distance": 3, "mask": "in.tif"},
+    "local-maxima": {"min_distance": 3, "threshold_abs": 150},
     "morphology": {"memory": "1G", "block_shape": "10,32,32"},
     "regionprops": {"workers": 2},
     "compare": {"workers": 2},

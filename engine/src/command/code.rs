@@ -4,10 +4,12 @@ use super::measure::Measure;
 use super::operate::Operate;
 use super::options::{BlockShape, RunOptions, SlurmOptions, push};
 use super::{Action, Command, Verb};
+use crate::cast::Scalar;
 use crate::op::parameters::Parameters;
 use crate::run::Backend;
 use crate::run::folder::Code;
 use serde_json::Value as Json;
+use std::any::TypeId;
 
 impl<P: Parameters> Operate<P> {
     /// The command as words, with those options that differ from the defaults, always in one order.
@@ -36,10 +38,10 @@ impl<P: Parameters> Operate<P> {
     fn arguments(&self) -> Vec<String> {
         let (output, own) = split(given(&self.parameters));
         let (required, own): (Vec<_>, Vec<_>) = own.into_iter().partition(|one| one.required);
-        let keyword = |one: &Given| format!("{}={}", one.name, python(&one.value));
+        let keyword = |one: &Given| format!("{}={}", one.name, one.python());
         let mut arguments: Vec<String> =
             self.places.inputs.paths.iter().map(|input| quoted(input)).collect();
-        arguments.extend(required.iter().map(|one| python(&one.value)));
+        arguments.extend(required.iter().map(Given::python));
         arguments.push(quoted(&self.places.output));
         arguments.extend(own.iter().map(keyword));
         let new = &self.new_array;
@@ -88,8 +90,8 @@ impl<P: Parameters> Measure<P> {
             self.inputs.paths.iter().map(|input| opened(input)).collect();
         let (required, own): (Vec<_>, Vec<_>) =
             given(&self.parameters).into_iter().partition(|one| one.required);
-        arguments.extend(required.iter().map(|one| python(&one.value)));
-        arguments.extend(own.iter().map(|one| format!("{}={}", one.name, python(&one.value))));
+        arguments.extend(required.iter().map(Given::python));
+        arguments.extend(own.iter().map(|one| format!("{}={}", one.name, one.python())));
         arguments.extend(run_arguments(run));
         in_all_languages::<P>(self.words(), arguments)
     }
@@ -137,12 +139,28 @@ fn run_arguments(options: &RunOptions) -> Vec<String> {
 struct Given {
     name: String,
     value: Json,
+    /// Whether its texts are numbers, which may be too large or too exact for those of JSON.
+    is_number: bool,
     required: bool,
     /// Whether it is about the output rather than about what is computed.
     of_output: bool,
 }
 
 impl Given {
+    /// The value as Python writes it.
+    fn python(&self) -> String {
+        let number = |value: &Json| value.as_str().map_or_else(|| python(value), str::to_owned);
+        match &self.value {
+            Json::String(_) if self.is_number => number(&self.value),
+            Json::Array(values) if self.is_number => {
+                let end = if values.len() == 1 { "," } else { "" };
+                let values: Vec<String> = values.iter().map(number).collect();
+                format!("({}{end})", values.join(", "))
+            }
+            other => python(other),
+        }
+    }
+
     fn words(&self) -> Vec<String> {
         let option = format!("--{}", self.name.replace('_', "-"));
         match typed(&self.value) {
@@ -169,6 +187,7 @@ fn given<P: Parameters>(parameters: &P) -> Vec<Given> {
         (!is_default).then(|| Given {
             name: argument.get_id().to_string(),
             value: value.clone(),
+            is_number: argument.get_value_parser().type_id() == TypeId::of::<Scalar>(),
             required: argument.is_required_set(),
             of_output: argument.get_help_heading().is_some(),
         })
