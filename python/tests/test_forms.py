@@ -87,6 +87,10 @@ def test_a_measurement_tells_its_table() -> None:
     form = bp.ui("statistics", SRC="in.tif", table="out.csv")
     form.start()
     wait_for(form, "succeeded")
+    for _ in range(100):
+        if form.result is not None:
+            break
+        time.sleep(0.05)
     assert "<table>" in form.result["html"]
     assert Path("out.csv").read_text().startswith("count")
 
