@@ -436,7 +436,7 @@ def _lists(sections: list[dict[str, Any]]) -> set[str]:
 
 
 def _refusal(error: BioimageError) -> dict[str, Any]:
-    return {"type": "error", "kind": error.kind, "message": str(error), "fix": None}
+    return {"type": "error", "kind": error.kind, "message": str(error), "fix": error.fix}
 
 
 def _has_subshells() -> bool:

@@ -77,14 +77,6 @@ pub fn for_argument(argument: &Arg, typed: &str) -> Vec<Match> {
     matches
 }
 
-/// The paths that begin with what is typed.
-pub fn paths_from(typed: &str) -> Vec<Match> {
-    let mut matches = Vec::new();
-    paths(typed, &mut matches);
-    matches.retain(|found| found.text.starts_with(typed));
-    matches
-}
-
 /// The whole words before the cursor, where the word at the cursor starts, and what it says so far.
 fn words(before: &str) -> (Vec<String>, usize, String) {
     let mut words = Vec::new();

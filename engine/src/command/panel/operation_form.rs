@@ -515,7 +515,7 @@ fn all(sections: &[Section]) -> impl Iterator<Item = &Field> {
 }
 
 /// A completion as a widget takes it.
-pub fn in_json(found: complete::Match) -> Json {
+fn in_json(found: complete::Match) -> Json {
     json!({ "text": found.text, "help": found.help })
 }
 

@@ -1,6 +1,6 @@
 //! The form of the defaults for a cluster.
 
-use super::super::{Host, complete, config};
+use super::super::{Host, config};
 use super::cluster::Asked;
 use super::fields::{self, Section};
 use super::typed::{Values, typed};
@@ -60,15 +60,6 @@ impl SlurmForm {
                 Ok(self.asked.ask(request, move || check(&values)))
             }
             Some("save") => save(values),
-            Some("complete") => {
-                let text = request["text"].as_str().unwrap_or_default();
-                let matches: Vec<Json> = complete::paths_from(text)
-                    .into_iter()
-                    .map(super::operation_form::in_json)
-                    .collect();
-                let name = &request["name"];
-                Ok(News::of(json!({ "type": "complete", "name": name, "matches": matches })))
-            }
             _ => Err(unknown(request)),
         }
     }
