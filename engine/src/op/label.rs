@@ -5,7 +5,8 @@
 //! writes the numbers. So the output is written once, and a block can be done again at any time.
 //!
 //! Halo: none. Memory: the block, its labels (4 bytes a voxel) and their numbers (8 bytes a voxel); for
-//! the merge what the labels take that touch other blocks, and nothing for all others. Exact: the same
+//! the merge no more than that for faces of blocks, besides what the labels take that touch other
+//! blocks, and nothing for all others. Exact: the same
 //! components as in the whole image, numbered 1, 2, 3, ... block by block, within a block in the order
 //! of their first voxels.
 
@@ -291,8 +292,7 @@ impl Operation for Label {
     fn block_bytes(&self, voxels: u64, inputs: &[ArrayShape], _: &[ArrayShape]) -> u64 {
         let read: u64 = inputs.iter().map(|array| array.dtype.size() as u64).sum();
         let binary = u64::from(self.threshold.is_some());
-        // Labels, the runs that they are found by, and their numbers.
-        voxels * (read + binary + 4 + 4 + 8)
+        voxels * (read + binary + PER_VOXEL)
     }
 
     fn kept_bytes(&self, voxels: u64) -> u64 {
@@ -325,29 +325,34 @@ impl Operation for Label {
         let mut counts = vec![0; partials.grid().len() as usize];
         let mut merge = Merge::default();
         let mut near: BTreeMap<u64, BlockFaces> = BTreeMap::new();
+        let mut room = 0;
+        let mut faces_of = |id: u64| -> Result<Option<BlockFaces>> {
+            let Some(bytes) = partials.get(id)? else { return Ok(None) };
+            let border: Border = decode(&bytes)?;
+            counts[id as usize] = border.count;
+            border.faces().map(Some)
+        };
         for block in partials.blocks() {
+            let of_block =
+                near.remove(&block).map_or_else(|| faces_of(block), |it| Ok(Some(it)))?;
+            let Some(faces) = of_block else { continue };
+            room = room.max(faces.shape.iter().product::<u64>() * PER_VOXEL);
             let position = unravel(block, &shape);
-            let around =
-                steps.iter().filter_map(|step| Some((step, beside(&position, step, &shape)?)));
-            let around: Vec<_> = around.map(|(step, at)| (step, ravel(&at, &shape))).collect();
-            for id in around.iter().map(|(_, id)| *id).chain([block]) {
+            for step in &steps {
+                let Some(at) = beside(&position, step, &shape) else { continue };
+                let id = ravel(&at, &shape);
                 if !near.contains_key(&id)
-                    && let Some(bytes) = partials.get(id)?
+                    && let Some(other) = faces_of(id)?
                 {
-                    let border: Border = decode(&bytes)?;
-                    counts[id as usize] = border.count;
-                    near.insert(id, border.faces()?);
+                    near.insert(id, other);
                 }
-            }
-            let Some(faces) = near.remove(&block) else { continue };
-            for (step, id) in around {
                 if let Some(other) = near.get(&id) {
                     merge.add(block, id, &self.touching(&faces, other, step)?)?;
                 }
-            }
-            // The blocks after this one along the last axis are needed next; further ones are read again.
-            while near.len() > NEAR {
-                near.pop_last();
+                // The next blocks along the last axis are needed first; further ones are read again.
+                while near.len() > 1 && near.values().map(BlockFaces::bytes).sum::<u64>() > room {
+                    near.pop_last();
+                }
             }
         }
         write_numbers(&merge.finish(&counts)?, &counts, merged)
@@ -363,8 +368,9 @@ impl Operation for Label {
     }
 }
 
-/// Faces of so many blocks are held at once by a merge.
-const NEAR: usize = 64;
+/// Labels, the runs that they are found by, and their numbers. No block is worked on during a merge:
+/// as much may hold the faces of blocks.
+const PER_VOXEL: u64 = 4 + 4 + 8;
 
 /// The position one step further, where it is in the grid.
 fn beside(position: &[u64], step: &[isize], grid: &[u64]) -> Option<Vec<u64>> {

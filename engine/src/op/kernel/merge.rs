@@ -50,6 +50,13 @@ impl BlockFaces {
         Ok(BlockFaces { shape: shape.to_vec(), labels, values: values.transpose()? })
     }
 
+    /// Bytes that they take.
+    pub fn bytes(&self) -> u64 {
+        let labels = self.labels.iter().map(|face| size_of_val(face.as_slice())).sum::<usize>();
+        let values = self.values.iter().flatten().map(Array::byte_len).sum::<usize>();
+        (labels + values) as u64
+    }
+
     /// The number of the face that looks into a direction along an axis.
     fn towards(axis: usize, direction: isize) -> usize {
         2 * axis + usize::from(direction > 0)
