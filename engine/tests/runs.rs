@@ -101,6 +101,18 @@ fn a_copy_is_the_same_for_any_number_of_workers_and_any_block_shape() {
 }
 
 #[test]
+fn a_run_in_memory_leaves_no_folder_however_soon_the_process_ends() {
+    for _ in 0..20 {
+        let run = start(fixture(&[4, 4]).setup(Copy::default(), &[2, 2], 2));
+        assert_eq!(run.wait().state, RunState::Succeeded);
+        let folder = run.folder().path().to_owned();
+        assert!(folder.is_dir());
+        drop(run);
+        assert!(!folder.exists());
+    }
+}
+
+#[test]
 fn a_mask_leaves_the_rest_alone_and_skips_empty_blocks() {
     let fixture = fixture(&[4, 4]);
     let mut inside = [0u8; 16];

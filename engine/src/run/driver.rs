@@ -173,6 +173,8 @@ impl Run {
             .name(format!("run {}", led.request.id))
             .spawn(move || {
                 let outcome = drive(&led, lead, &cancel);
+                // Whoever waits may be the last to hold the folder, and end the process right away.
+                drop(led);
                 *end.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
                 end.1.notify_all();
             })
@@ -271,7 +273,7 @@ fn drive(led: &Led, lead: Lead, cancel: &CancelToken) -> Outcome {
     for lock in lead.locks {
         lock.release();
     }
-    if outcome.state == RunState::Succeeded {
+    if outcome.state == RunState::Succeeded && !led.folder.is_ephemeral() {
         note_when_durable(led, &lead.attempt);
     }
     if lead.attempt.backend == Backend::Slurm {
