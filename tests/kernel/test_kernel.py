@@ -364,6 +364,25 @@ def test_restart_and_shutdown_leave_nothing_behind(start: Start, tmp_path: Path)
     assert list(tmp_path.glob("bioimage-kernel-*")) == []
 
 
+def test_what_a_killed_kernel_leaves_is_removed_by_the_next(start: Start, tmp_path: Path) -> None:
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    killed, living = start(environment), start(environment)
+    before = set(tmp_path.glob("bioimage-kernel-*"))
+    assert len(before) == 2
+    provisioner = killed.manager.provisioner
+    assert provisioner is not None
+    os.kill(provisioner.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    while killed.manager.is_alive():
+        time.sleep(0.05)
+    start(environment)
+    deadline = time.monotonic() + 10
+    while len(before & set(tmp_path.iterdir())) > 1 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    (left,) = before & set(tmp_path.iterdir())
+    assert living.run("1 + 1", timeout=START).result == "2"
+    assert left.is_dir()
+
+
 def test_install_and_uninstall(tmp_path: Path) -> None:
     environment = os.environ | {"JUPYTER_DATA_DIR": str(tmp_path)}
     for task, present in [("install", True), ("uninstall", False)]:

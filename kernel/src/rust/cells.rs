@@ -1,6 +1,7 @@
 //! Rust cells through evcxr. One thread owns evcxr's context; it is built in the background as soon
 //! as the kernel starts.
 
+use super::build_folder::{BuildFolder, remove_abandoned};
 use super::event::COLON;
 use super::{Bundle, Event, Failure, Sink, errors, processes, toolchain};
 use crate::completion::{Candidates, Match};
@@ -17,7 +18,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
 
 const PRELUDE: &str = include_str!("prelude.rs");
 
@@ -34,7 +34,7 @@ const LOST: &str = "Variables are lost; functions and types are kept.";
 pub struct RustCells {
     jobs: Sender<Job>,
     shared: Arc<Shared>,
-    folder: Mutex<Option<TempDir>>,
+    folder: Mutex<Option<BuildFolder>>,
 }
 
 #[derive(Default)]
@@ -86,7 +86,7 @@ impl RustCells {
         let mut folder = None;
         let build_folder = match own {
             Some(own) => Ok(PathBuf::from(own)),
-            None => tempfile::Builder::new().prefix("bioimage-kernel-").tempdir().map(|made| {
+            None => BuildFolder::make().map(|made| {
                 let path = made.path().to_owned();
                 folder = Some(made);
                 // SAFETY: there are no other threads yet.
@@ -113,6 +113,7 @@ impl RustCells {
         let build_folder = build_folder.canonicalize().unwrap_or(build_folder);
         let shared = Arc::new(Shared { build_folder, ..Shared::default() });
         let worker = Arc::clone(&shared);
+        std::thread::spawn(remove_abandoned);
         std::thread::spawn(move || match ready {
             Ok(()) => serve(&worker, &queue),
             Err(message) => refuse(&queue, &message),

@@ -3,6 +3,8 @@
 #[cfg(not(feature = "rust-cells"))]
 mod absent;
 #[cfg(feature = "rust-cells")]
+mod build_folder;
+#[cfg(feature = "rust-cells")]
 mod cells;
 #[cfg(feature = "rust-cells")]
 pub mod child;
