@@ -25,6 +25,8 @@ pub struct OutputLock {
 impl OutputLock {
     /// Where the lock of an output lies: beside it, hidden.
     pub fn path_of(output: &Path) -> PathBuf {
+        // By a symbolic link it is the same output.
+        let output = output.canonicalize().unwrap_or_else(|_| output.to_owned());
         let name = output.file_name().unwrap_or_default().to_string_lossy();
         output.with_file_name(format!(".{name}.bp-lock"))
     }

@@ -369,11 +369,28 @@ impl Spec {
     /// regions of one array.
     pub fn may_overlap(&self, other: &Spec) -> bool {
         match (self, other) {
-            (Spec::Roi { source: a, roi: here }, Spec::Roi { source: b, roi: there }) if a == b => {
+            (Spec::Roi { source: a, roi: here }, Spec::Roi { source: b, roi: there })
+                if a.is_same(b) =>
+            {
                 here.intersection(there).is_some()
             }
-            _ => self.whole() == other.whole(),
+            _ => self.whole().is_same(other.whole()),
         }
+    }
+
+    /// Whether both are the same stored array, by whatever path.
+    fn is_same(&self, other: &Spec) -> bool {
+        let place = |spec: &Spec| match spec {
+            Spec::Zarr { path, array } | Spec::N5 { path, array } => {
+                path.join(array).canonicalize().ok()
+            }
+            Spec::Tiff { path } | Spec::Mrc { path } | Spec::Nifti { path } => {
+                path.canonicalize().ok()
+            }
+            Spec::Roi { .. } | Spec::Wrapped { .. } | Spec::Foreign { .. } => None,
+        };
+        // What does not exist yet is nothing else.
+        self == other || place(self).is_some_and(|here| place(other) == Some(here))
     }
 
     /// The language that is needed to open the array; none where the engine is enough.

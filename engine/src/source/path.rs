@@ -4,7 +4,7 @@ use super::Spec;
 use super::n5::{self, N5Array};
 use super::zarr::ZarrArray;
 use crate::error::{Error, Kind, Result};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Separates the file from the path inside it.
 const INNER: &str = "::";
@@ -20,6 +20,7 @@ const READABLE: &str = "a Zarr or N5 array (folder.zarr, folder.n5/inner), a TIF
 /// `not-found` with the nearest name, `ambiguous-array` for a container with several arrays,
 /// `unsupported-format` for any other file.
 pub fn locate(text: &str) -> Result<Spec> {
+    check_local(text)?;
     if let Some((file, inner)) = text.split_once(INNER) {
         return in_container(&expand(file), inner);
     }
@@ -68,6 +69,7 @@ pub fn locate(text: &str) -> Result<Spec> {
 /// # Errors
 /// `unsupported-format` for a path that names neither.
 pub fn locate_output(text: &str) -> Result<Spec> {
+    check_local(text)?;
     let (path, array) = match text.split_once(INNER) {
         Some((file, inner)) => (expand(file), inner.trim_matches('/').to_owned()),
         None => {
@@ -205,9 +207,36 @@ fn expand(text: &str) -> PathBuf {
     }
 }
 
-/// The path from the root, so that a run can be resumed from another folder.
+/// The path from the root, so that a run can be resumed from another folder, without `..`: what is
+/// written below `new/..`, where nothing is yet, would be found to lie beside `new` afterwards.
 pub fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    path.components().fold(PathBuf::new(), |mut plain, part| {
+        match part {
+            Component::ParentDir => {
+                // What is above a symbolic link is above its target.
+                plain = plain.canonicalize().unwrap_or(plain);
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+        plain
+    })
+}
+
+/// An address such as `s3://bucket/a.zarr` is no path, and would name a folder `s3:`.
+fn check_local(text: &str) -> Result<()> {
+    let is_scheme = |scheme: &str| {
+        scheme.len() > 1 && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    };
+    match text.split_once("://") {
+        Some((scheme, _)) if is_scheme(scheme) => Err(Error::new(
+            Kind::UnsupportedFormat,
+            format!("'{text}' is a remote address; only files are read and written"),
+        )
+        .fix("Give the path of a local or mounted file, or in Python an open array.")),
+        _ => Ok(()),
+    }
 }
 
 fn missing(path: &Path) -> Error {

@@ -22,6 +22,8 @@ pub fn create(store: &Path, inner: &str, new: &NewArray, overwrite: bool) -> Res
     let groups = check(store, inner, new, overwrite)?;
     let metadata = metadata(new)?;
     let folder = folder_of(store, inner);
+    // An array that is reached by a symbolic link is replaced where it lies.
+    let folder = folder.canonicalize().unwrap_or(folder);
     if matches!(node::read(&folder)?, Some(Node::Array(_))) {
         remove_array(&folder)?;
     }
@@ -263,14 +265,13 @@ fn check_room(folder: &Path, overwrite: bool) -> Result<()> {
 /// taken away by the next.
 fn remove_array(folder: &Path) -> Result<()> {
     let failed = |error: std::io::Error| Error::write(folder, &error);
-    let folder = folder.canonicalize().map_err(failed)?;
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let aside = folder.with_file_name(format!(".{name}.bp-removed"));
     match std::fs::remove_dir_all(&aside) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    std::fs::rename(&folder, &aside).map_err(failed)?;
+    std::fs::rename(folder, &aside).map_err(failed)?;
     std::fs::remove_dir_all(&aside).map_err(failed)
 }
 
