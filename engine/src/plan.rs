@@ -114,8 +114,8 @@ impl Memory {
     /// of one task on a cluster.
     pub fn total_for(&self, workers: u64, backend: Backend) -> u64 {
         let at_once = if backend == Backend::Slurm { 1 } else { workers };
-        let processes = processes(workers, backend);
-        at_once * self.per_block + processes * (self.held + self.process)
+        let of_processes = processes(workers, backend).saturating_mul(self.held + self.process);
+        at_once.saturating_mul(self.per_block).saturating_add(of_processes)
     }
 }
 
@@ -194,9 +194,9 @@ impl Plan {
     /// `invalid-argument`, `unsafe-block-shape` or `memory-budget`, each with what would work.
     pub fn make(input: &PlanInput) -> Result<Plan> {
         if input.workers == 0 {
-            return Err(
-                Error::argument("0 workers cannot do anything").fix("Use at least 1 worker.")
-            );
+            return Err(Error::argument("0 workers cannot do anything")
+                .fix("Use at least 1 worker.")
+                .change("workers", "1"));
         }
         let mut plan = Plan {
             format: crate::run::FORMAT,
@@ -240,10 +240,12 @@ impl Plan {
         if memory.total > self.memory.total {
             self.memory = memory;
         }
-        let voxels = grid.domain.voxels();
-        let bytes = |array: &ArrayShape| voxels * array.dtype.size() as u64;
-        self.bytes_to_read += input.inputs.iter().map(bytes).sum::<u64>();
-        self.bytes_to_write += outputs.into_iter().map(bytes).sum::<u64>();
+        let bytes = |voxels: u64, arrays: &[&ArrayShape]| -> u64 {
+            arrays.iter().map(|array| voxels * array.dtype.size() as u64).sum()
+        };
+        let inputs: Vec<&ArrayShape> = input.inputs.iter().collect();
+        self.bytes_to_read += bytes(grid.outer_voxels() as u64, &inputs);
+        self.bytes_to_write += bytes(grid.domain.voxels(), &outputs);
         let stage = Stage {
             name: operation.stage().to_owned(),
             first_block: self.blocks(),
@@ -395,8 +397,11 @@ fn project_memory(
     let error = Error::new(
         Kind::MemoryBudget,
         format!(
-            "{} workers on blocks of {} need {}, the budget is {}",
-            input.workers,
+            "{} on blocks of {} take {}, the budget is {}",
+            match input.workers {
+                1 => "1 worker".to_owned(),
+                workers => format!("{workers} workers"),
+            },
             shape_text(&grid.block_shape),
             bytes_text(memory.total),
             bytes_text(memory.budget)

@@ -1,7 +1,8 @@
 //! Filters made of Gaussians and their derivatives: smoothing, edges, ridges, structure.
 //!
 //! Halo: the kernel's support, per axis. Memory: the block, 4 bytes for each voxel and channel of the
-//! result (12 for `float64`) and a few megabytes; the structure tensor in addition 4 for each axis and
+//! result (12 for `float64`) and a few megabytes, or what [`Filter::scratch_bytes`] says of one that
+//! reaches far; the structure tensor in addition 4 for each axis and
 //! voxel, and 4 for each of its entries and voxel. It computes in single precision; the result does
 //! not depend on the blocks, to the last bit.
 
@@ -18,7 +19,7 @@ use crate::grid::{Block, unravel};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the passes of a filter take for their tiles.
+/// What the passes of a filter take at least, besides the tiles of one that reaches far.
 const TILES: u64 = 4 << 20;
 
 /// A filter and what is asked of it.
@@ -59,7 +60,9 @@ impl Asked<'_> {
             FilterKind::StructureTensorEigenvalues => 4 * ndim + 4 * ndim * (ndim + 1) / 2,
             _ => 0,
         };
-        voxels * (read + results + tensor) + TILES
+        let shape = inputs.first().map_or(&[][..], |input| &input.shape);
+        let tiles = self.filter(shape.len()).map_or(0, |filter| filter.scratch_bytes(shape));
+        voxels * (read + results + tensor) + tiles.max(TILES)
     }
 
     fn compute(&self, blocks: Vec<Array>, block: &Block) -> Result<Array> {

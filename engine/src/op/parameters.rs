@@ -122,15 +122,12 @@ impl<T: Clone> PerAxis<T> {
     }
 }
 
-impl<T: FromStr> FromStr for PerAxis<T>
-where
-    T::Err: Display,
-{
+impl<T: FromStr> FromStr for PerAxis<T> {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
         let one = |text: &str| {
-            text.trim().parse().map_err(|error| {
-                Error::argument(format!("'{text}' is not understood: {error}"))
+            text.trim().parse().map_err(|_| {
+                Error::argument(format!("'{text}' is not understood as such a number"))
                     .fix("Give one value for all axes, or one for each, such as 1,2,2.")
             })
         };

@@ -68,6 +68,9 @@ impl Combine for Each {
 /// against the cache, large against the reach of usual kernels, by which tiles overlap.
 const TILE: [usize; 2] = [64, 256];
 
+/// More bytes than any machine has.
+const MOST: f64 = (1u64 << 50) as f64;
+
 /// Values that are summed up at once, in registers.
 const LANES: usize = 32;
 
@@ -98,6 +101,27 @@ impl Cascade {
             known = next;
         }
         Cascade { stages }
+    }
+
+    /// Bytes that kernels and tiles take, at most, for correlations that reach so far along each
+    /// axis of an image, with so many kernels along each.
+    pub(super) fn bytes(reach: &[u64], kernels: usize, image: &[u64]) -> u64 {
+        let missing = 3 - reach.len();
+        let along = |axis: usize| match axis.checked_sub(missing) {
+            Some(axis) => (reach[axis], image[axis].max(1)),
+            None => (0, 1),
+        };
+        let padded = |axis: usize, largest: usize| {
+            let (reach, extent) = along(axis);
+            extent.min(largest as u64) as f64 + 2.0 * reach as f64 + STEP as f64
+        };
+        let (reach, extent) = along(0);
+        let depth = (2 * reach + 1).min(extent) as f64 + kernels as f64;
+        let plane = padded(1, TILE[0]) * padded(2, TILE[1]) + 2048.0;
+        // A kernel's weights, and the offsets of its taps.
+        let taps: f64 = (0..3).map(|axis| along(axis).0 as f64).sum::<f64>() * kernels as f64;
+        // So large a number is refused by any plan, and still leaves room to reckon with.
+        (4.0 * depth * plane + 32.0 * taps).min(MOST) as u64
     }
 
     /// How far the correlations reach along each axis.
@@ -170,6 +194,8 @@ struct Work<'a> {
     reach: [usize; 3],
     /// Row length of what the last axis is still to be correlated along, and of what is behind it.
     widths: [usize; 2],
+    /// Planes of the block that are held at a time: those within reach, or all that there are.
+    depth: usize,
     /// Distance between planes, chosen so that voxels above each other do not compete for one place
     /// in the cache.
     plane: usize,
@@ -191,13 +217,15 @@ impl<'a> Work<'a> {
         let rows = tile[0] + 2 * reach[1];
         let plane = (rows * wide).next_multiple_of(1024) + LANES;
         let counts = cascade.stages.each_ref().map(Vec::len);
+        let depth = (2 * reach[0] + 1).min(extents.outer[0]);
         Work {
             cascade,
             extents,
             reach,
             widths: [wide, narrow],
+            depth,
             plane,
-            ring: Aligned::new((2 * reach[0] + 1) * plane),
+            ring: Aligned::new(depth * plane),
             planes: Aligned::new(counts[0] * plane),
             lines: Aligned::new(counts[1] * wide),
             results: Aligned::new(counts[2] * narrow),
@@ -214,7 +242,7 @@ impl<'a> Work<'a> {
         out: &mut [f32],
     ) {
         let Extents { outer, start, inner } = *self.extents;
-        let depth = 2 * self.reach[0] + 1;
+        let taps = 2 * self.reach[0] + 1;
         let mut loaded = start[0].saturating_sub(self.reach[0]);
         for z in 0..inner[0] {
             let centre = start[0] + z;
@@ -224,11 +252,16 @@ impl<'a> Work<'a> {
             }
             let first = centre as isize - self.reach[0] as isize;
             let slots: Vec<usize> =
-                (first..).take(depth).map(|z| mirrored(z, outer[0]) % depth * self.plane).collect();
+                (first..).take(taps).map(|z| self.slot(mirrored(z, outer[0]))).collect();
             let offset = (z * inner[1] + at[0]) * inner[2] + at[1];
             planes(self, &slots, size[0] + 2 * self.reach[1]);
             rows(self, size, combine, &mut out[offset..]);
         }
+    }
+
+    /// Where a plane of the block lies in the ring.
+    fn slot(&self, z: usize) -> usize {
+        z % self.depth * self.plane
     }
 
     /// Loads one plane of the block with what lies around the tile.
@@ -240,7 +273,7 @@ impl<'a> Work<'a> {
         size: [usize; 2],
     ) {
         let Extents { outer, start, .. } = *self.extents;
-        let slot = z % (2 * self.reach[0] + 1) * self.plane;
+        let slot = self.slot(z);
         let first: [isize; 2] = std::array::from_fn(|axis| {
             (start[axis + 1] + at[axis]) as isize - self.reach[axis + 1] as isize
         });
@@ -378,4 +411,54 @@ fn sum<const ODD: bool, const N: usize>(
         }
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_an_image_takes_more_than_foretold() {
+        for (shape, sigma) in [
+            (vec![40, 70, 300], vec![1.0, 2.0, 3.0]),
+            (vec![5, 300, 20], vec![30.0, 1.0, 0.5]),
+            (vec![9, 9, 9], vec![50.0, 50.0, 50.0]),
+            (vec![600, 33], vec![20.0, 4.0]),
+            (vec![1000], vec![100.0]),
+        ] {
+            let kernels: Vec<Vec<Kernel>> =
+                sigma.iter().map(|sigma| vec![Kernel::gaussian(*sigma, 0)]).collect();
+            let cascade = Cascade::new(&kernels, &[vec![0; shape.len()]]);
+            let extents = Extents::whole(&shape);
+            let [_, rows, columns] = extents.inner;
+            let tile = [evenly(rows, TILE[0]), evenly(columns, TILE[1])];
+            let work = Work::new(&cascade, &extents, tile);
+            let taken = work.ring.len + work.planes.len + work.lines.len + work.results.len;
+            let reach: Vec<u64> = kernels.iter().map(|kernel| kernel[0].radius() as u64).collect();
+            let image: Vec<u64> = shape.iter().map(|&extent| extent as u64).collect();
+            let foretold = Cascade::bytes(&reach, 1, &image);
+            assert!(4 * taken as u64 <= foretold, "{shape:?}: {} of {foretold}", 4 * taken);
+            assert!(foretold < 8 * taken as u64 + (1 << 20), "{shape:?}: {foretold}");
+        }
+        assert_eq!(Cascade::bytes(&[1 << 40; 3], 3, &[1, 1, 1]), 1 << 50);
+    }
+
+    #[test]
+    fn few_planes_are_mirrored_as_often_as_a_kernel_reaches() {
+        let values = [1.0f32, 4.0, 2.0];
+        let kernel = Kernel::gaussian(4.0, 0);
+        let unit = || vec![Kernel::unit()];
+        let cascade = Cascade::new(&[vec![kernel.clone()], unit(), unit()], &[vec![0; 3]]);
+        let extents = Extents::whole(&[3, 1, 1]);
+        let mut out = [0.0; 3];
+        let load = |at: usize, row: &mut [f32]| row.copy_from_slice(&values[at..][..row.len()]);
+        cascade.run(&load, &extents, &Each, &mut out);
+        for (at, found) in out.iter().enumerate() {
+            let tap = |i: isize| f64::from(values[mirrored(at as isize + i, 3)]);
+            let weight = |i: isize| f64::from(kernel.weights[i.unsigned_abs()]);
+            let reach = kernel.radius() as isize;
+            let expected: f64 = (-reach..=reach).map(|i| weight(i) * tap(i)).sum();
+            assert!((f64::from(*found) - expected).abs() < 1e-5, "{found} {expected}");
+        }
+    }
 }

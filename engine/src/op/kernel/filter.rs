@@ -167,6 +167,24 @@ impl Filter {
         }
     }
 
+    /// Bytes that the passes take for their tiles, at most, whatever part of an image of this shape
+    /// is filtered.
+    pub fn scratch_bytes(&self, image: &[u64]) -> u64 {
+        let order = self.kind.order();
+        let reach = |scale: &[f64], order: usize| -> Vec<u64> {
+            let truncate = TRUNCATE + 0.5 * order as f64;
+            scale.iter().map(|sigma| radius(*sigma, truncate) as u64).collect()
+        };
+        let derivatives = Cascade::bytes(&reach(&self.sigma, order), order + 1, image);
+        match self.kind {
+            FilterKind::StructureTensorEigenvalues => {
+                derivatives.max(Cascade::bytes(&reach(&self.outer_scale, 0), 1, image))
+            }
+            FilterKind::DifferenceOfGaussians => Cascade::bytes(&self.halo(), 2, image),
+            _ => derivatives,
+        }
+    }
+
     /// The shape of the result for a region of this shape: the channels come first.
     pub fn output_shape(&self, shape: &[u64]) -> Vec<u64> {
         let channels = if self.kind.has_channels() && self.channel.is_none() {
@@ -180,8 +198,8 @@ impl Filter {
     /// The filtered `inner` region of a block, as `f32`.
     ///
     /// Around the region the block has at least the [halo](Self::halo), except where it ends with
-    /// the image. Takes 4 bytes for each voxel and channel of the result and a few megabytes; the
-    /// structure tensor in addition 4 for each axis and voxel of the region, widened by the reach of
+    /// the image. Takes 4 bytes for each voxel and channel of the result and the
+    /// [scratch](Self::scratch_bytes); the structure tensor in addition 4 for each axis and voxel of the region, widened by the reach of
     /// the outer scale, and 24 for each voxel of 32 of its planes.
     ///
     /// # Errors

@@ -60,8 +60,11 @@ impl Kernel {
 
 /// How far a kernel reaches: `ceil(truncate * sigma)`, at least 1.
 pub fn radius(sigma: f64, truncate: f64) -> usize {
-    ((truncate * sigma).ceil() as usize).max(1)
+    ((truncate * sigma).ceil() as usize).clamp(1, FURTHEST)
 }
+
+/// No image is longer, and sums of such lengths are still numbers.
+const FURTHEST: usize = 1 << 40;
 
 /// Kernels are cut off at three sigma.
 pub const TRUNCATE: f64 = 3.0;
