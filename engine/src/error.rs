@@ -275,6 +275,9 @@ impl Error {
             Io::StorageFull | Io::QuotaExceeded => {
                 (Kind::DiskFull, "Free some space, then resume the run.")
             }
+            Io::NotADirectory | Io::AlreadyExists | Io::InvalidFilename => {
+                (otherwise, "Give another path: a part of this one is a file, or too long.")
+            }
             Io::OutOfMemory => (Kind::OutOfMemory, "Use a smaller block shape or fewer workers."),
             _ => (otherwise, "If the storage is back, resume the run."),
         };

@@ -166,11 +166,23 @@ fn refusals_have_status_2_and_leave_everything_as_it_was() {
     let place = Place::new();
     let block = place.volume("in.zarr", 8, 8);
     place.volume("other.zarr", 4, 4);
+    std::os::unix::fs::symlink("in.zarr", place.path("link.zarr")).unwrap();
+    std::fs::write(place.path("thesis.txt"), "").unwrap();
     for (line, what, fix) in [
         ("copy im.zarr out.zarr", "'im.zarr' does not exist", "Did you mean 'in.zarr'?"),
         ("copy in.zarr out.tif", "names no Zarr store", "out.zarr"),
         ("copy in.zarr other.zarr", "exists with shape 4,4,4, not 8,8,8", "--overwrite"),
         ("copy in.zarr in.zarr", "both read and written", "another name"),
+        ("copy in.zarr other/../in.zarr --overwrite", "both read and written", "another name"),
+        ("copy in.zarr other.zarr/../in.zarr --overwrite", "both read and written", "another name"),
+        ("copy in.zarr link.zarr --overwrite", "both read and written", "another name"),
+        ("copy link.zarr in.zarr --overwrite", "both read and written", "another name"),
+        ("copy in.zarr s3://bucket/out.zarr", "remote address", "path"),
+        ("copy s3://bucket/in.zarr out.zarr", "remote address", "path"),
+        ("copy in.zarr out.zarr --workers x", "--workers cannot be 'x'", "whole number"),
+        ("gaussian in.zarr out.zarr --sigma x", "'x' is not understood", "1,2,2"),
+        ("gaussian in.zarr out.zarr --sigma 1e9", "1 worker on blocks", "--memory"),
+        ("gaussian in.zarr out.zarr --sigma 1e300", "1 worker on blocks", "--memory"),
         ("copy in.zarr out.zarr --chunks 4", "1 extent(s)", "--chunks 4,4,4"),
         ("copy in.zarr out.zarr --roi 0:9,:,:", "does not lie inside", "extent"),
         ("copy in.zarr out.zarr --codec zip", "codec", "zstd"),
@@ -186,9 +198,14 @@ fn refusals_have_status_2_and_leave_everything_as_it_was() {
         assert!(first.contains(what) && second.contains(fix), "{line}: {}", said.err);
     }
     assert!(!place.path("out.zarr").exists());
+    let said = place.bp("copy in.zarr thesis.txt/out.zarr");
+    assert!(said.code() == 1 && said.err.contains("Give another path"), "{}", said.err);
     assert!(place.runs().is_empty());
-    assert_eq!(place.bp("copy in.zarr other.zarr --overwrite").code(), 0);
+    assert_eq!(place.read("in.zarr"), block);
+    std::os::unix::fs::symlink("other.zarr", place.path("another.zarr")).unwrap();
+    assert_eq!(place.bp("copy in.zarr another.zarr --overwrite").code(), 0);
     assert_eq!(place.read("other.zarr"), block);
+    assert!(place.path("another.zarr").is_symlink());
     let said = place.bp("copy in.zarr other.zarr --chunks 2,2,2");
     assert!(said.err.contains("chunks 8,8,8, not 2,2,2"), "{}", said.err);
 }

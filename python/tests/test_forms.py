@@ -320,7 +320,7 @@ def test_the_table_follows_the_disk_and_acts_on_runs() -> None:
     wait_for(table, "succeeded")
     name = run.id
     answer = table._answer({"type": "remove", "runs": [name]})
-    assert len(answer["removed"]) == 1
+    assert answer["removed"] == [name]
     assert not run.folder.exists()
     assert Path("out.zarr").exists()
     assert table.run == {}

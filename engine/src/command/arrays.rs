@@ -120,8 +120,10 @@ impl Arrays {
                     return Err(Error::internal("an output that is no Zarr array"));
                 };
                 let new = request.new_array.array(&result, &*inputs[0], &*read[0])?;
+                let overwrite = request.common.overwrite;
                 let note = format!(
-                    "{target}: new, {} {}, chunks {}{}, codec {}",
+                    "{target}: {}, {} {}, chunks {}{}, codec {}",
+                    if overwrite && path.join(&array).exists() { "replaced" } else { "new" },
                     shape_text(&new.shape),
                     new.dtype.short_name(),
                     shape_text(&new.chunks),
@@ -130,7 +132,6 @@ impl Arrays {
                     }),
                     new.codec,
                 );
-                let overwrite = request.common.overwrite;
                 let new = Box::new(new);
                 (Output::New { path, array, new, overwrite, group: None }, note)
             }

@@ -69,7 +69,11 @@ pub fn explain(error: &clap::Error, words: &[String]) -> Error {
             };
             let complaint = Error::argument(format!("{name} {option} cannot be '{value}'"));
             if allowed.is_empty() {
-                let why = error.source().map_or(see, |why| format!("{why}."));
+                let why = error.source().map_or(see, |why| match why.to_string().as_str() {
+                    digit if digit.contains("digit") => "Give a whole number.".to_owned(),
+                    float if float.contains("float") => "Give a number.".to_owned(),
+                    why => format!("{why}."),
+                });
                 return complaint.fix(capital(&why));
             }
             let list = format!("Use one of {}.", allowed.join(", "));

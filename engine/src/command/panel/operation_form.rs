@@ -14,13 +14,13 @@ use super::{News, Panel, State, unknown};
 use crate::config::slurm;
 use crate::error::{Error, Kind, Result};
 use crate::grid::shape_text;
-use crate::run::Backend;
 use crate::run::cancel::CancelToken;
 use crate::run::folder::Code;
 use crate::run::live::RunView;
 use crate::run::registry::Pace;
 use crate::run::slurm::offers;
-use crate::source::path::locate_output;
+use crate::run::{Backend, RunState};
+use crate::source::path::{absolute, locate_output};
 use crate::source::{Source, Spec};
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
@@ -31,6 +31,8 @@ use std::time::{Duration, Instant};
 pub struct OperationForm {
     operation: String,
     values: Values,
+    /// What was typed for other operations: it is there again when they are.
+    typed_before: Values,
     sections: Vec<Section>,
     begun: bool,
     shown: ShownRun,
@@ -82,6 +84,7 @@ impl OperationForm {
                 })
                 .collect(),
             sections,
+            typed_before: Values::new(),
             begun: false,
             shown: ShownRun::default(),
             asked: Asked::default(),
@@ -133,12 +136,14 @@ impl OperationForm {
             }
             "form" => {
                 let sections = fields::of_operation(text("operation"))?;
-                let mut values = self.values.clone();
+                self.typed_before.extend(self.values.clone());
+                let mut values = self.typed_before.clone();
                 values.retain(|name, _| all(&sections).any(|field| field.name == *name));
                 self.change(text("operation"), values)
             }
             "read" => {
                 let (operation, values) = typed::read(text("line"))?;
+                self.typed_before.clear();
                 self.change(&operation, values)
             }
             "complete" => {
@@ -318,6 +323,9 @@ impl OperationForm {
         if error.message.starts_with("block shape ") {
             return Some("block_shape".to_owned());
         }
+        if error.kind == Kind::MemoryBudget {
+            return Some("memory".to_owned());
+        }
         let of_cluster = super::slurm_form::field_of(error, |key| {
             let mut fields = all(&self.sections);
             let field = fields.find(|field| slurm_key(&field.name) == Some(key))?;
@@ -329,17 +337,30 @@ impl OperationForm {
             return field.map(|field| field.name.clone());
         }
         let is_part = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-        let mut words = error.message.split(|c| !is_part(c)).enumerate();
+        // What computes may stand before the parameter that it refuses.
+        let message = match error.message.split_once(": ") {
+            Some((name, rest)) if name.chars().all(is_part) => rest,
+            _ => &error.message,
+        };
+        let mut words = message.split(|c| !is_part(c)).enumerate();
         let option = words.find_map(|(place, word)| {
             all(&self.sections).find(|field| {
                 field.option.as_deref() == Some(word) || (place == 0 && field.name == word)
             })
         });
+        // Of several paths the first is meant; of a path that is in two fields, the output.
         let named = option.or_else(|| {
-            all(&self.sections).filter(|field| field.kind == FieldKind::Path).find(|field| {
-                typed(&self.values, &field.name)
-                    .is_some_and(|path| error.message.contains(&format!("'{path}'")))
-            })
+            let paths = all(&self.sections).filter(|field| field.kind == FieldKind::Path);
+            let quoted = paths.filter_map(|field| {
+                let path = typed(&self.values, &field.name)?;
+                let whole = absolute(Path::new(&path)).display().to_string();
+                let places = [path, whole].map(|path| error.message.find(&format!("'{path}'")));
+                Some((places.into_iter().flatten().min()?, field))
+            });
+            let is_input = |field: &Field| field.access != Some(Access::Write);
+            let first =
+                quoted.min_by_key(|(place, field): &(usize, &Field)| (*place, is_input(field)));
+            first.map(|(_, field)| field)
         });
         named.map(|field| field.name.clone())
     }
@@ -476,7 +497,10 @@ impl Panel for OperationForm {
             news.state.extend(begun.state);
             news.finished &= begun.finished;
         }
-        if self.verdict.has_changed() {
+        let state = news.state.get("status").map(|status| status["state"].clone());
+        let state = state.and_then(|state| serde_json::from_value::<RunState>(state).ok());
+        // A run that ended has made its output, and tells how fast such runs are.
+        if self.verdict.has_changed() || state.is_some_and(RunState::is_final) {
             news.messages.extend(News::of(json!({ "type": "replan" })).messages);
         }
         news.finished &= !self.verdict.is_awaited();
@@ -629,6 +653,7 @@ mod tests {
         assert_eq!(answer["plan"]["grid"], json!([2, 2, 2]));
         // 6 voxels of halo on one side: 38 for 32 along each axis.
         let overhead = answer["plan"]["halo_overhead"].as_f64().unwrap();
+        assert_eq!(answer["plan"]["bytes_to_read"], 8 * 38u64.pow(3));
         assert!((overhead - ((38.0f64 / 32.0).powi(3) - 1.0)).abs() < 1e-9, "{overhead}");
         assert!(!output.exists(), "a plan writes nothing");
     }
@@ -664,6 +689,11 @@ mod tests {
             ("copy raw out.zarr --chunks 8,8", "chunks"),
             ("copy raw out.zarr --roi 0:99,:,:", "roi"),
             ("copy raw out.zarr --block-shape 8", "block_shape"),
+            ("copy raw out.zarr --workers 0", "workers"),
+            ("copy raw out.zarr --memory 1", "memory"),
+            ("gaussian raw out.zarr --sigma=-1", "sigma"),
+            ("gaussian raw out.zarr --sigma nan", "sigma"),
+            ("gaussian raw s3://bucket/out.zarr --sigma 1", "output"),
         ] {
             let mut form = form(line);
             let answer = ask(&mut form, json!({ "type": "plan" }), &notebook());
@@ -704,6 +734,11 @@ mod tests {
         assert_eq!(news.state["form"]["operation"], "median");
         let kept = json!({ "SRC": "a.tif", "output": "b.zarr", "workers": "3" });
         assert_eq!(news.state["values"], kept);
+        form.receive(&json!({ "type": "form", "operation": "unique" }), &Silent::default());
+        let news =
+            form.receive(&json!({ "type": "form", "operation": "laplace" }), &Silent::default());
+        let back = json!({ "SRC": "a.tif", "output": "b.zarr", "workers": "3", "sigma": "2" });
+        assert_eq!(news.state["values"], back, "as before the operations without such fields");
         let read = json!({ "type": "read", "line": "%bp label x.zarr y.zarr --connectivity 3" });
         let news = form.receive(&read, &Silent::default());
         assert_eq!(news.state["form"]["operation"], "label");

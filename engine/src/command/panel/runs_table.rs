@@ -98,9 +98,9 @@ impl RunsTable {
                 let names = request["runs"].as_array().into_iter().flatten();
                 let names: Vec<&str> = names.filter_map(Json::as_str).collect();
                 let shown = self.shown.run();
-                let removed = runs::remove(&self.root, &names)?;
+                runs::remove(&self.root, &names)?;
                 self.next_look = Instant::now();
-                let mut news = News::of(json!({ "type": "removed", "removed": removed }));
+                let mut news = News::of(json!({ "type": "removed", "removed": names }));
                 if shown.is_some_and(|run| !run.folder.path().exists()) {
                     news.state = self.shown.hide();
                 }

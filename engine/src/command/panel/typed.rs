@@ -79,11 +79,18 @@ pub fn words(verb: &Command, values: &Values) -> Result<Vec<String>, String> {
 pub fn read(line: &str) -> Result<(String, Values)> {
     let line = line.trim();
     let line = line.strip_prefix('%').unwrap_or(line);
-    let line = match line.strip_prefix("bp") {
-        Some(rest) if rest.starts_with(char::is_whitespace) => rest,
-        _ => line,
-    };
-    values_of(&parse::split(line)?)
+    if line.starts_with("bp.") {
+        return Err(Error::argument("a call in Python is not read")
+            .fix("Paste the line in the language of the commands, as %bp copy in.tif out.zarr."));
+    }
+    let mut words = parse::split(line)?;
+    // A line that opens a form is filled in as the operation's own.
+    for prefix in ["bp", "ui"] {
+        if words.first().is_some_and(|word| word == prefix) {
+            words.remove(0);
+        }
+    }
+    values_of(&words)
 }
 
 /// As [`read`], of words.
@@ -161,7 +168,16 @@ mod tests {
         let (_, values) = read("bp copy a.tif").unwrap();
         assert_eq!(Json::from(values), json!({ "SRC": "a.tif" }));
         assert_eq!(read("label").unwrap().1.len(), 0);
-        for bad in ["", "runs", "cpoy a b", "copy a b --workers many", "copy 'a"] {
+        assert_eq!(read("%bp ui label a.zarr").unwrap().0, "label");
+        for bad in [
+            "",
+            "%bp",
+            "bp.copy('a', 'b')",
+            "runs",
+            "cpoy a b",
+            "copy a b --workers many",
+            "copy 'a",
+        ] {
             let error = read(bad).unwrap_err();
             assert!(error.fix.is_some(), "{bad}: {error:?}");
         }
