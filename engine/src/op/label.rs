@@ -5,8 +5,8 @@
 //! writes the numbers. So the output is written once, and a block can be done again at any time.
 //!
 //! Halo: none. Memory: the block, its labels (4 bytes a voxel) and their numbers (8 bytes a voxel); for
-//! the merge no more than that for faces of blocks, besides what the labels take that touch other
-//! blocks, and nothing for all others. Exact: the same
+//! the merge about that for faces of blocks, but those of three at least, besides what the labels take
+//! that touch other blocks, and nothing for all others. Exact: the same
 //! components as in the whole image, numbered 1, 2, 3, ... block by block, within a block in the order
 //! of their first voxels.
 
@@ -369,7 +369,7 @@ impl Operation for Label {
 }
 
 /// Labels, the runs that they are found by, and their numbers. No block is worked on during a merge:
-/// as much may hold the faces of blocks.
+/// as much is held of faces of blocks, besides those in hand.
 const PER_VOXEL: u64 = 4 + 4 + 8;
 
 /// The position one step further, where it is in the grid.

@@ -113,7 +113,7 @@ impl Cascade {
         };
         let padded = |axis: usize, largest: usize| {
             let (reach, extent) = along(axis);
-            extent.min(largest as u64) as f64 + 2.0 * reach as f64 + STEP as f64
+            extent.min(largest as u64) as f64 + 2.0 * (reach as f64 + STEP as f64)
         };
         let (reach, extent) = along(0);
         let depth = (2 * reach + 1).min(extent) as f64 + kernels as f64;
@@ -425,6 +425,7 @@ mod tests {
             (vec![9, 9, 9], vec![50.0, 50.0, 50.0]),
             (vec![600, 33], vec![20.0, 4.0]),
             (vec![1000], vec![100.0]),
+            (vec![40, 40, 1], vec![60.0, 60.0, 0.3]),
         ] {
             let kernels: Vec<Vec<Kernel>> =
                 sigma.iter().map(|sigma| vec![Kernel::gaussian(*sigma, 0)]).collect();

@@ -2,6 +2,7 @@
 //! repeating the border voxel.
 
 use super::cascade::{Cascade, Each, Extents};
+use std::ops::Range;
 
 /// A correlation kernel for one axis: the weight of the centre, then those of its neighbours outwards
 /// to one side. Those on the other side are the same, or in an odd kernel their negatives.
@@ -71,7 +72,7 @@ pub const TRUNCATE: f64 = 3.0;
 
 /// Smooths a C-order array with one sigma for each axis, in voxels; 0 leaves an axis as it is.
 ///
-/// Takes the bytes of the result besides those of the values, and a few megabytes.
+/// Takes the bytes of the result besides those of the values, and [`scratch_bytes`].
 ///
 /// ```
 /// use bioimage_engine::op::kernel::gaussian::smooth;
@@ -86,18 +87,13 @@ pub fn smooth(mut values: Vec<f32>, shape: &[u64], sigma: &[f64]) -> Vec<f32> {
             _ => Kernel::unit(),
         })
         .collect();
-    let mut end = shape.len();
     let mut other = Vec::new();
-    while end > 0 && !values.is_empty() {
-        // Three axes at a time; those behind them, which are done, count as one.
-        let start = end.saturating_sub(if end == shape.len() { 3 } else { 2 });
-        let behind = extents[end..].iter().product();
-        let mut axes: Vec<usize> = extents[start..end].to_vec();
-        let mut cascade: Vec<_> = kernels[start..end].iter().map(|k| vec![k.clone()]).collect();
-        if end < shape.len() {
-            axes.push(behind);
-            cascade.push(vec![Kernel::unit()]);
+    for (range, axes) in passes(&extents) {
+        if values.is_empty() {
+            break;
         }
+        let mut cascade: Vec<_> = kernels[range].iter().map(|k| vec![k.clone()]).collect();
+        cascade.resize(axes.len(), vec![Kernel::unit()]);
         if cascade.iter().flatten().any(|kernel| kernel.radius() > 0) {
             other.resize(values.len(), 0.0);
             let cascade = Cascade::new(&cascade, &[vec![0; axes.len()]]);
@@ -112,9 +108,36 @@ pub fn smooth(mut values: Vec<f32>, shape: &[u64], sigma: &[f64]) -> Vec<f32> {
             }
             std::mem::swap(&mut values, &mut other);
         }
-        end = start;
     }
     values
+}
+
+/// The axes that are smoothed at a time, the last first, and the extents that they have then: three
+/// axes, and those behind them, which are done, count as one.
+fn passes(extents: &[usize]) -> Vec<(Range<usize>, Vec<usize>)> {
+    let mut passes = Vec::new();
+    let mut end = extents.len();
+    while end > 0 {
+        let is_first = end == extents.len();
+        let start = end.saturating_sub(if is_first { 3 } else { 2 });
+        let behind = (!is_first).then(|| extents[end..].iter().product());
+        passes.push((start..end, extents[start..end].iter().copied().chain(behind).collect()));
+        end = start;
+    }
+    passes
+}
+
+/// Bytes that [`smooth`] takes for its tiles, at most, with an array of this shape or a smaller one.
+pub fn scratch_bytes(shape: &[u64], sigma: &[f64]) -> u64 {
+    let extents: Vec<usize> = shape.iter().map(|&n| n as usize).collect();
+    let reach = |sigma: &f64| if *sigma > 0.0 { radius(*sigma, TRUNCATE) as u64 } else { 0 };
+    let of_pass = |(range, axes): (Range<usize>, Vec<usize>)| {
+        let mut reach: Vec<u64> = sigma[range].iter().map(reach).collect();
+        reach.resize(axes.len(), 0);
+        let axes: Vec<u64> = axes.into_iter().map(|n| n as u64).collect();
+        Cascade::bytes(&reach, 1, &axes)
+    };
+    passes(&extents).into_iter().map(of_pass).max().unwrap_or(0)
 }
 
 /// Position `i` of an axis continued beyond its ends by mirroring at its first and last voxel.

@@ -5,7 +5,7 @@ use crate::array::{Array, Scalar};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::grid::Region;
-use crate::op::kernel::gaussian::{TRUNCATE, radius, smooth};
+use crate::op::kernel::gaussian::{TRUNCATE, radius, scratch_bytes, smooth};
 use crate::op::kernel::interpolate::{check_order, first_tap};
 use crate::op::kernel::resample::{AffineMap, Border, Sampling, Separable};
 use crate::op::kernel::{filled, to_f32};
@@ -119,9 +119,13 @@ pub(super) fn margins(sigma: &[f64], ndim: usize) -> Vec<u64> {
     (0..ndim).map(reach).collect()
 }
 
-/// Bytes that smoothing takes besides what is read: two buffers and the result, in single precision.
+/// Bytes that smoothing takes besides what is read: two buffers and the result, in single precision,
+/// and its tiles.
 pub(super) fn smoothing_bytes(sigma: &[f64], taken: &[u64]) -> u64 {
-    if sigma.iter().any(|&sigma| sigma > 0.0) { 12 * taken.iter().product::<u64>() } else { 0 }
+    if sigma.iter().all(|&sigma| sigma <= 0.0) {
+        return 0;
+    }
+    12 * taken.iter().product::<u64>() + scratch_bytes(taken, sigma)
 }
 
 /// Reads a region, smoothed; within the reach of the Gaussian, values at ends of the region that
