@@ -3,13 +3,18 @@
 //! It is gone with the kernel, and may be large. A kernel that is killed cannot remove it: the next
 //! one does. Whether a folder's kernel lives is told by a lock, which the operating system takes back.
 
+use bioimage_engine::run::process::host_name;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 const PREFIX: &str = "bioimage-kernel-";
-const LOCK: &str = "kernel.lock";
+
+/// Whose kernel builds in a folder: on other hosts that see it, its lock may not hold.
+fn lock_in(folder: &Path) -> PathBuf {
+    folder.join(format!("kernel.{}.lock", host_name()))
+}
 
 /// A folder that is removed with this value, or by [`remove_abandoned`] after the kernel was killed.
 pub struct BuildFolder {
@@ -34,7 +39,7 @@ impl BuildFolder {
         // Where files cannot be locked nobody else gets the lock either, and the folder is safe.
         let _ = lock.try_lock();
         // By its name it is seen only now that it is locked.
-        std::fs::rename(unlocked, folder.path().join(LOCK))?;
+        std::fs::rename(unlocked, lock_in(folder.path()))?;
         Ok(BuildFolder { folder, lock })
     }
 
@@ -55,7 +60,7 @@ fn remove_abandoned_in(root: &Path) {
             continue;
         }
         // Those of other users cannot be opened.
-        if let Ok(lock) = File::open(entry.path().join(LOCK))
+        if let Ok(lock) = File::open(lock_in(&entry.path()))
             && lock.try_lock().is_ok()
         {
             let _ = std::fs::remove_dir_all(entry.path());
@@ -80,7 +85,8 @@ mod tests {
         for folder in [&other, &unlocked] {
             std::fs::create_dir(folder).unwrap();
         }
-        File::create(other.join(LOCK)).unwrap();
+        File::create(lock_in(&other)).unwrap();
+        File::create(unlocked.join("kernel.elsewhere.lock")).unwrap();
         remove_abandoned_in(root.path());
         assert!(!dead.exists());
         assert!(living.path().is_dir() && other.is_dir() && unlocked.is_dir());
