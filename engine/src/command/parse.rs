@@ -70,7 +70,9 @@ pub fn explain(error: &clap::Error, words: &[String]) -> Error {
             let complaint = Error::argument(format!("{name} {option} cannot be '{value}'"));
             if allowed.is_empty() {
                 let why = error.source().map_or(see, |why| match why.to_string().as_str() {
-                    digit if digit.contains("digit") => "Give a whole number.".to_owned(),
+                    digit if digit.contains("digit") => {
+                        "Give a whole number, not below 0.".to_owned()
+                    }
                     float if float.contains("float") => "Give a number.".to_owned(),
                     why => format!("{why}."),
                 });

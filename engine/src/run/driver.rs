@@ -8,7 +8,7 @@ use super::partials::Partials;
 use super::process::{boot_id, host_name};
 use super::slurm::{self, Efficiency, Leader};
 use super::subprocess::Pool;
-use super::worker::Job;
+use super::worker::{Job, flush};
 use super::{Backend, journal, threads};
 use crate::error::{Error, Kind, Result};
 use crate::plan::Plan;
@@ -273,7 +273,7 @@ fn drive(led: &Led, lead: Lead, cancel: &CancelToken) -> Outcome {
     for lock in lead.locks {
         lock.release();
     }
-    if outcome.state == RunState::Succeeded && !led.folder.is_ephemeral() {
+    if outcome.state == RunState::Succeeded {
         note_when_durable(led, &lead.attempt);
     }
     if lead.attempt.backend == Backend::Slurm {
@@ -298,12 +298,18 @@ const ACCOUNTING_LAG: Duration = Duration::from_secs(6);
 /// the process ends before that, nothing is lost unless the machine crashes, too; then the run is
 /// taken for interrupted. On a cluster every worker has flushed what it wrote.
 fn note_when_durable(led: &Led, attempt: &Attempt) {
-    let (folder, number) = (led.folder.clone(), attempt.number);
-    let job = led.job.clone().filter(|_| attempt.backend != Backend::Slurm);
+    let number = attempt.number;
+    let job = led.job.as_ref().filter(|_| attempt.backend != Backend::Slurm);
+    let storages = job.map(|job| job.storages()).unwrap_or_default();
+    // A run in memory cannot be resumed, and its folder is not to be held here.
+    let folder = (!led.folder.is_ephemeral()).then(|| led.folder.clone());
+    if folder.is_none() && storages.is_empty() {
+        return;
+    }
     // Without a thread, or with a failed flush, the run just stays unconfirmed.
     drop(std::thread::Builder::new().name("flush".into()).spawn(move || {
-        job.map_or(Ok(()), |job| job.commit())
-            .and_then(|()| folder.write(DURABLE, &Durable { attempt: number }))
+        flush(storages)?;
+        folder.map_or(Ok(()), |folder| folder.write(DURABLE, &Durable { attempt: number }))
     }));
 }
 

@@ -101,25 +101,34 @@ impl Job {
         self.operation.keep_at_most(0);
     }
 
-    /// Flushes the file systems of the outputs to stable storage.
+    /// Flushes what it wrote to stable storage.
     ///
     /// # Errors
-    /// `write-failed`, `disk-full` and the like: what was said to be written is not.
+    /// As [`flush`].
     pub fn commit(&self) -> Result<()> {
-        let mut flushed = Vec::new();
+        flush(self.storages())
+    }
+
+    /// Where it writes: the outputs, and the run's folder for partial results.
+    pub fn storages(&self) -> Vec<PathBuf> {
         let partials = self.operation.gives_partials().then(|| self.folder.path().to_owned());
         let outputs = self.outputs.iter().filter_map(|output| output.storage());
-        for storage in outputs.chain(partials) {
-            if flushed.contains(&storage) {
-                continue;
-            }
-            let file =
-                std::fs::File::open(&storage).map_err(|error| Error::read(&storage, &error))?;
-            rustix::fs::syncfs(&file).map_err(|error| Error::write(&storage, &error.into()))?;
-            flushed.push(storage);
-        }
-        Ok(())
+        outputs.chain(partials.filter(|_| !self.folder.is_ephemeral())).collect()
     }
+}
+
+/// Flushes the file systems of these places to stable storage.
+///
+/// # Errors
+/// `write-failed`, `disk-full` and the like: what was said to be written is not.
+pub fn flush(mut storages: Vec<PathBuf>) -> Result<()> {
+    storages.sort();
+    storages.dedup();
+    for storage in storages {
+        let file = std::fs::File::open(&storage).map_err(|error| Error::read(&storage, &error))?;
+        rustix::fs::syncfs(&file).map_err(|error| Error::write(&storage, &error.into()))?;
+    }
+    Ok(())
 }
 
 /// What became of a block.

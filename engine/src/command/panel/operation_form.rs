@@ -136,6 +136,9 @@ impl OperationForm {
             }
             "form" => {
                 let sections = fields::of_operation(text("operation"))?;
+                // What the form has now is as it is now, also where nothing is typed.
+                self.typed_before
+                    .retain(|name, _| all(&self.sections).all(|field| field.name != *name));
                 self.typed_before.extend(self.values.clone());
                 let mut values = self.typed_before.clone();
                 values.retain(|name, _| all(&sections).any(|field| field.name == *name));
@@ -499,8 +502,12 @@ impl Panel for OperationForm {
         }
         let state = news.state.get("status").map(|status| status["state"].clone());
         let state = state.and_then(|state| serde_json::from_value::<RunState>(state).ok());
-        // A run that ended has made its output, and tells how fast such runs are.
-        if self.verdict.has_changed() || state.is_some_and(RunState::is_final) {
+        let has_ended = state.is_some_and(RunState::is_final);
+        if has_ended {
+            // It has made its output, and tells how fast such runs are.
+            self.pace = None;
+        }
+        if self.verdict.has_changed() || has_ended {
             news.messages.extend(News::of(json!({ "type": "replan" })).messages);
         }
         news.finished &= !self.verdict.is_awaited();
