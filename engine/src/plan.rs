@@ -283,6 +283,12 @@ impl Plan {
         outer / self.voxels().max(1) as f64 - 1.0
     }
 
+    /// The projection for another number of workers, or elsewhere. More workers than blocks do nothing.
+    pub fn memory_for(&self, workers: u64, backend: Backend) -> u64 {
+        let blocks = self.stages.iter().map(|stage| stage.grid.len()).max();
+        self.memory.total_for(workers.min(blocks.unwrap_or(0).max(1)), backend)
+    }
+
     /// The stage that a block belongs to.
     pub fn stage_of(&self, block: u64) -> usize {
         self.stages.partition_point(|stage| stage.first_block <= block).saturating_sub(1)
@@ -547,6 +553,13 @@ pub(crate) mod tests {
             backend: Backend::Local,
             budget,
         })
+    }
+
+    #[test]
+    fn workers_without_blocks_take_no_memory() {
+        let (plan, processes) = (plan_of(3), Backend::Subprocess);
+        assert!(plan.memory_for(2, processes) < plan.memory_for(3, processes));
+        assert_eq!(plan.memory_for(u64::MAX, processes), plan.memory_for(3, processes));
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //!
 //! Halo: the kernel's support, per axis. Memory: the block, 4 bytes for each voxel and channel of the
 //! result (12 for `float64`) and a few megabytes, or what [`Filter::scratch_bytes`] says of one that
-//! reaches far; the structure tensor in addition 4 for each axis and
-//! voxel, and 4 for each of its entries and voxel. It computes in single precision; the result does
-//! not depend on the blocks, to the last bit.
+//! reaches far; the structure tensor in addition 4 for each axis and voxel, and 4 for each of its
+//! entries and voxel. It computes in single precision; the result does not depend on the blocks, to
+//! the last bit.
 
 use super::ArrayShape;
 use super::blockwise::{BlockOperation, only_block, only_input};

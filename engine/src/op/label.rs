@@ -6,9 +6,8 @@
 //!
 //! Halo: none. Memory: the block, its labels (4 bytes a voxel) and their numbers (8 bytes a voxel); for
 //! the merge about that for faces of blocks, but those of three at least, besides what the labels take
-//! that touch other blocks, and nothing for all others. Exact: the same
-//! components as in the whole image, numbered 1, 2, 3, ... block by block, within a block in the order
-//! of their first voxels.
+//! that touch other blocks, and nothing for all others. Exact: the same components as in the whole
+//! image, numbered 1, 2, 3, ... block by block, within a block in the order of their first voxels.
 
 use super::kernel::components::{
     Components, Joined, check_connectivity, components, components_of_slices,

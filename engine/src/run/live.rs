@@ -356,10 +356,6 @@ impl LiveView {
             })
             .collect();
         let workers = self.workers(state, attempt.backend);
-        let memory = &self.plan.memory;
-        // More workers than blocks do nothing.
-        let blocks = self.plan.stages.iter().map(|stage| stage.grid.len()).max();
-        let at_once = attempt.workers.min(blocks.unwrap_or(0).max(1));
         Ok(json!({
             "state": state,
             "attempt": attempt.number,
@@ -373,7 +369,7 @@ impl LiveView {
             "bytes_read": read,
             "bytes_written": written,
             "memory": {
-                "projected": memory.total_for(at_once, attempt.backend),
+                "projected": self.plan.memory_for(attempt.workers, attempt.backend),
                 "budget": (attempt.budget < u64::MAX).then_some(attempt.budget),
                 "peak": self.monitor.peak_memory(),
             },

@@ -246,7 +246,7 @@ impl Resume {
             Some(slurm) => slurm.memory()?.or(self.budget).unwrap_or(u64::MAX),
             None => self.budget.or(before.map(|a| a.budget)).unwrap_or_else(default_budget),
         };
-        let total = plan.memory.total_for(workers, backend);
+        let total = plan.memory_for(workers, backend);
         if total > budget {
             return Err(Error::new(
                 Kind::MemoryBudget,

@@ -111,9 +111,10 @@ impl Job {
 
     /// Where it writes: the outputs, and the run's folder for partial results.
     pub fn storages(&self) -> Vec<PathBuf> {
-        let partials = self.operation.gives_partials().then(|| self.folder.path().to_owned());
+        let keeps_partials = self.operation.gives_partials() && !self.folder.is_ephemeral();
+        let partials = keeps_partials.then(|| self.folder.path().to_owned());
         let outputs = self.outputs.iter().filter_map(|output| output.storage());
-        outputs.chain(partials.filter(|_| !self.folder.is_ephemeral())).collect()
+        outputs.chain(partials).collect()
     }
 }
 

@@ -199,8 +199,8 @@ impl Filter {
     ///
     /// Around the region the block has at least the [halo](Self::halo), except where it ends with
     /// the image. Takes 4 bytes for each voxel and channel of the result and the
-    /// [scratch](Self::scratch_bytes); the structure tensor in addition 4 for each axis and voxel of the region, widened by the reach of
-    /// the outer scale, and 24 for each voxel of 32 of its planes.
+    /// [scratch](Self::scratch_bytes); the structure tensor in addition 4 for each axis and voxel of
+    /// the region, widened by the reach of the outer scale, and 24 for each voxel of 32 of its planes.
     ///
     /// # Errors
     /// `internal` if the block, the region and the filter differ in their axes or the region does
