@@ -72,12 +72,14 @@ def pyramid(
     >>> import numpy as np
     >>> import bioimage_rs as bp
     >>> import tempfile
-    >>> path = tempfile.mkdtemp() + "/image.ome.zarr"
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = folder.name + "/image.ome.zarr"
     >>> image = np.ones((64, 96))
     >>> whole, half, quarter = bp.pyramid(image, path, levels=3)  # doctest: +ELLIPSIS
     /...image.ome.zarr: new, 3 arrays, the first 64,96 f64, chunks ...
     >>> half.shape, quarter.shape
     ((32, 48), (16, 24))
+    >>> folder.cleanup()
     """
     factor: int | list[int] | None = None
     if isinstance(scale_factor, Integral):

@@ -7,7 +7,8 @@ use crate::read_ahead::{ReadAhead, take_in_hand};
 use bioimage_engine::Result;
 use bioimage_engine::op::{ArrayShape, BlockIo, Operation, Product};
 use bioimage_engine::run::cancel::CancelToken;
-use pyo3::exceptions::PyKeyError;
+use pyo3::exceptions::{PyBaseException, PyKeyError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::collections::BTreeMap;
@@ -52,7 +53,7 @@ pub struct PythonFunction {
     /// Whether libraries with threads of their own are held to one for each worker.
     one_thread_each: bool,
     values: Option<Values>,
-    error: Mutex<Option<(u64, PyErr)>>,
+    error: Mutex<Option<(u64, Py<PyBaseException>)>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -60,6 +61,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl PythonFunction {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.function)?;
+        if let Some(Arguments { inputs, outputs, mask, .. }) = &self.arguments {
+            visit.call(inputs)?;
+            visit.call(outputs)?;
+            visit.call(mask)?;
+        }
+        if let Some(values) = &self.values {
+            visit.call(&values.pickle)?;
+            let kept = values.kept.as_ref().map(lock);
+            kept.iter().flat_map(|kept| kept.values()).try_for_each(|value| visit.call(value))?;
+        }
+        lock(&self.error).iter().try_for_each(|(_, error)| visit.call(error))
+    }
+
     fn call<'py>(&self, py: Python<'py>, io: &BlockIo) -> PyResult<Bound<'py, PyAny>> {
         let function = self.function.bind(py);
         let Some(Arguments { inputs, outputs, mask, halo, .. }) = &self.arguments else {
@@ -75,7 +91,7 @@ impl PythonFunction {
     }
 
     /// Remembers the exception of the first block that raised one.
-    fn note_error(&self, id: u64, error: PyErr) {
+    fn note_error(&self, id: u64, error: Py<PyBaseException>) {
         let mut first = lock(&self.error);
         let other = match &*first {
             Some((block, _)) if *block < id => Some((id, error)),
@@ -183,7 +199,7 @@ impl Operation for PythonFunction {
             Ok(value) => self.keep(py, io.block.id, value),
             Err(error) => {
                 let told = exception(py, &error);
-                self.note_error(io.block.id, error);
+                self.note_error(io.block.id, error.into_value(py));
                 Err(told)
             }
         });
@@ -203,6 +219,15 @@ pub struct Function {
 
 #[pymethods]
 impl Function {
+    /// Tells the collector of cycles what is held, for a function mostly holds the run that it was
+    /// started by: both are names of one script. What a run that goes on holds, too, is in use.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match Arc::strong_count(&self.operation) {
+            1 => self.operation.traverse(&visit),
+            _ => Ok(()),
+        }
+    }
+
     /// A function that is called with a block, the inputs, the outputs and the mask. Values are kept
     /// as objects, handed to `pickle` for the run folder, or both.
     #[staticmethod]
@@ -240,9 +265,9 @@ impl Function {
     }
 
     /// The first exception that was raised, and the block or item that raised it.
-    fn error(&self, py: Python<'_>) -> Option<(u64, Py<PyAny>)> {
+    fn error(&self, py: Python<'_>) -> Option<(u64, Py<PyBaseException>)> {
         let error = lock(&self.operation.error);
-        error.as_ref().map(|(id, error)| (*id, error.value(py).clone().into_any().unbind()))
+        error.as_ref().map(|(id, error)| (*id, error.clone_ref(py)))
     }
 
     /// All values that were kept, by the number of their block or item.

@@ -839,6 +839,28 @@ def test_a_callback_that_raises_stops_the_run(home: Path) -> None:
     assert bp.runs()[0].state == "cancelled"
 
 
+def test_a_script_that_ends_is_tidied_up(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = """
+import bioimage_rs as bp, numpy as np
+class Told:
+    def __del__(self):
+        print("tidied up")
+told = Told()
+def total(block, inputs, outputs, mask):
+    return int(inputs[0][bp.to_roi(block)].sum())
+run = bp.get_runner("local").start(total, [np.ones((4, 6))], block_shape=(2, 3))
+print(sum(value for _, value in run.stream()))
+bp.get_runner("local").map(lambda item: item, 3)
+"""
+    temporary = home / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    for _ in range(5):  # it depended on the threads' order
+        said = subprocess.check_output([sys.executable, "-c", script], text=True)
+        assert said.split("\n") == ["24", "tidied up", ""]
+    assert list(temporary.iterdir()) == []
+
+
 def test_libraries_use_one_thread_for_each_worker() -> None:
     from threadpoolctl import threadpool_info
 

@@ -47,6 +47,11 @@ impl BuildFolder {
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
+
+    /// Removes what is there now.
+    pub fn remove(&self) {
+        let _ = std::fs::remove_dir_all(self.path());
+    }
 }
 
 /// Removes the folders of kernels that are gone.

@@ -34,7 +34,7 @@ const LOST: &str = "Variables are lost; functions and types are kept.";
 pub struct RustCells {
     jobs: Sender<Job>,
     shared: Arc<Shared>,
-    folder: Mutex<Option<BuildFolder>>,
+    folder: Option<BuildFolder>,
 }
 
 #[derive(Default)]
@@ -118,7 +118,7 @@ impl RustCells {
             Ok(()) => serve(&worker, &queue),
             Err(message) => refuse(&queue, &message),
         });
-        RustCells { jobs, shared, folder: Mutex::new(folder) }
+        RustCells { jobs, shared, folder }
     }
 
     /// Runs `code` to its end.
@@ -182,11 +182,14 @@ impl RustCells {
         self.analyse(Job::Inspect { code: code.to_owned(), position, reply }, &answer).flatten()
     }
 
-    /// Ends the processes and removes what was built.
+    /// Ends the processes and removes what was built. evcxr itself goes on until the kernel ends, and
+    /// may build again.
     pub fn close(&self) {
         self.shared.kill_process();
         processes::kill_builds(&self.shared.build_folder);
-        drop(lock(&self.folder).take());
+        if let Some(folder) = &self.folder {
+            folder.remove();
+        }
     }
 
     /// While a cell runs, evcxr can tell nothing.

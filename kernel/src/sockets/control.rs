@@ -58,5 +58,7 @@ pub async fn shutdown(
     kernel.iopub.flush().await;
     // The socket's own task writes what was handed over.
     tokio::time::sleep(Duration::from_millis(100)).await;
+    // In the meantime evcxr may have made its folder again.
+    kernel.close();
     std::process::exit(0);
 }
