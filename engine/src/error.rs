@@ -206,18 +206,14 @@ pub struct Error {
     /// The host language's traceback, where one exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceback: Option<String>,
-    /// The change of the request that the fix speaks of, where there is exactly one.
+    /// The argument that it is about, where there is exactly one: a parameter, an option of the
+    /// command line with underscores, a key of the config, or an array, as `output`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub change: Option<Box<Change>>,
-}
-
-/// A change of a request that was refused, after which it is not refused for the same reason.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Change {
-    /// The argument, such as `block_shape`.
-    pub argument: String,
-    /// Its new value, as it is typed.
-    pub value: String,
+    pub argument: Option<Box<str>>,
+    /// The value of that argument, as it is typed, with which the request is not refused for the
+    /// same reason, where the fix speaks of exactly one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Box<str>>,
 }
 
 /// The engine's result.
@@ -226,7 +222,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), fix: None, traceback: None, change: None }
+        Error {
+            kind,
+            message: message.into(),
+            fix: None,
+            traceback: None,
+            argument: None,
+            change: None,
+        }
     }
 
     /// Adds the sentence that says what to do.
@@ -236,11 +239,19 @@ impl Error {
         self
     }
 
-    /// Adds the change that the fix speaks of.
+    /// Names the argument that it is about, or the option of the command line, unless whoever made
+    /// the error did.
     #[must_use]
-    pub fn change(mut self, argument: &str, value: impl Into<String>) -> Self {
-        let change = Change { argument: argument.to_owned(), value: value.into() };
-        self.change = Some(Box::new(change));
+    pub fn about(mut self, argument: &str) -> Self {
+        let name = || argument.trim_start_matches('-').replace('-', "_").into();
+        self.argument.get_or_insert_with(name);
+        self
+    }
+
+    /// Adds the value of that argument that the fix speaks of.
+    #[must_use]
+    pub fn change(mut self, value: &str) -> Self {
+        self.change = Some(value.into());
         self
     }
 

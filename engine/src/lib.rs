@@ -16,4 +16,4 @@ pub mod plan;
 pub mod run;
 pub mod source;
 
-pub use error::{Change, Error, Kind, Result, RetryClass};
+pub use error::{Error, Kind, Result, RetryClass};

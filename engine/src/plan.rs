@@ -196,7 +196,8 @@ impl Plan {
         if input.workers == 0 {
             return Err(Error::argument("0 workers cannot do anything")
                 .fix("Use at least 1 worker.")
-                .change("workers", "1"));
+                .about("workers")
+                .change("1"));
         }
         let mut plan = Plan {
             format: crate::run::FORMAT,
@@ -427,14 +428,16 @@ fn project_memory(
         let Some(best) =
             candidates.map(|axis| halved(&smaller, axis)).min_by_key(|shape| project(shape).total)
         else {
-            return Err(error.fix("Use fewer workers, or raise the budget with --memory."));
+            return Err(error
+                .about("memory")
+                .fix("Use fewer workers, or raise the budget with --memory."));
         };
         smaller = best;
     }
     let smaller = shape_text(&smaller);
     let fix =
         format!("Use --block-shape {smaller}, fewer workers, or raise the budget with --memory.");
-    Err(error.fix(fix).change("block_shape", smaller))
+    Err(error.about("block_shape").fix(fix).change(&smaller))
 }
 
 /// Memory of a block that lies in one piece: it stays in a core's cache from one step to the next.

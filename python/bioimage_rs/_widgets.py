@@ -172,7 +172,8 @@ class PanelWidget(anywidget.AnyWidget):
     def close(self) -> None:
         """Stop following."""
         self._closed = True
-        self._wake.set()
+        if "_wake" in self.__dict__:  # it may have been refused before it was opened
+            self._wake.set()
         super().close()
 
 

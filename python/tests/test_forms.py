@@ -1,6 +1,8 @@
 """The forms and the table of runs from code, without a browser."""
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,23 @@ def test_a_form_stands_in_a_layout_and_its_values_are_observed_and_set() -> None
     with pytest.raises(traitlets.TraitError, match="did you mean 'chunks'"):
         form.values = {"chunk": "8"}
     assert form.values == seen[-1]
+
+
+def test_a_form_that_cannot_be_is_refused_and_nothing_more() -> None:
+    script = """
+import bioimage_rs as bp
+for name, values in [("cpoy", {}), ("copy", {"chunk": "8"})]:
+    try:
+        bp.OperationForm(name, values)
+    except bp.errors.InvalidInputError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], text=True, capture_output=True)
+    assert done.stdout.splitlines() == [
+        "'cpoy' is no operation with a form",
+        "the form of copy has no field 'chunk'",
+    ]
+    assert done.stderr == ""
 
 
 def test_a_plan_tells_what_follows_and_a_refusal_how_to_mend_it(home: Path) -> None:

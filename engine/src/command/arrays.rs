@@ -67,22 +67,17 @@ impl Arrays {
     /// Those of the formats; `already-exists` for an output that is not what the request describes.
     pub fn open<P: Parameters>(request: &Operate<P>, host: &dyn Host) -> Result<Arrays> {
         let operation = &request.parameters;
-        let whole: Vec<Arc<dyn Source>> = request
-            .places
-            .inputs
-            .paths
-            .iter()
-            .map(|input| open(input, host))
-            .collect::<Result<_>>()?;
+        let whole = open_inputs::<P>(&request.places.inputs.paths, host)?;
         let [first, ..] = &whole[..] else {
             return Err(Error::internal("a request without an input"));
         };
-        let mask = request.common.mask.as_deref().map(|mask| open(mask, host)).transpose()?;
+        let mask = open_mask(&request.common, host)?;
         let region = match &request.common.roi {
             Some(roi) => Some(roi.resolve(first.shape())?),
             None => None,
         };
-        let existing = existing_output(request, host)?;
+        let of_output = |error: Error| error.about("output");
+        let existing = existing_output(request, host).map_err(of_output)?;
         let mut domain = None;
         if let (Some(region), Some(sink)) = (&region, &existing) {
             let read = operation.over(whole.clone())?;
@@ -111,12 +106,12 @@ impl Arrays {
         let target = &request.places.output;
         let (output, note) = match existing {
             Some(sink) => {
-                check_existing(request, &*sink, &result)?;
+                check_existing(request, &*sink, &result).map_err(of_output)?;
                 let note = format!("{target}: written to, {}", describe(&*sink));
                 (Output::Existing(sink), note)
             }
             None => {
-                let Spec::Zarr { path, array } = locate_output(target)? else {
+                let Spec::Zarr { path, array } = locate_output(target).map_err(of_output)? else {
                     return Err(Error::internal("an output that is no Zarr array"));
                 };
                 let new = request.new_array.array(&result, &*inputs[0], &*read[0])?;
@@ -145,24 +140,27 @@ impl Arrays {
     /// # Errors
     /// Those of the formats; `already-exists` for arrays that are there; `invalid-argument`.
     pub fn of_group<P: Parameters>(request: &mut Operate<P>, host: &dyn Host) -> Result<Arrays> {
-        let [image] = &request.places.inputs.paths[..] else {
-            return Err(Error::internal("a group is made of one image"));
-        };
         if request.common.mask.is_some() {
             return Err(Error::argument(format!("{} takes no mask", P::NAME))
+                .about("mask")
                 .fix("Leave --mask out, or copy the image under the mask first."));
         }
-        let mut image = open(image, host)?;
+        let [image] = &open_inputs::<P>(&request.places.inputs.paths, host)?[..] else {
+            return Err(Error::internal("a group is made of one image"));
+        };
+        let mut image = image.clone();
         if let Some(roi) = &request.common.roi {
             image = cropped(&image, &roi.resolve(image.shape())?)?;
         }
         let group = request.parameters.group(&*image)?;
         let target = &request.places.output;
-        let Spec::Zarr { path, array: inside } = locate_output(target)? else {
+        let of_output = |error: Error| error.about("output");
+        let Spec::Zarr { path, array: inside } = locate_output(target).map_err(of_output)? else {
             return Err(Error::new(
                 Kind::UnsupportedFormat,
                 format!("the output '{target}' names no Zarr store"),
             )
+            .about("output")
             .fix("Give the output a name that ends in .zarr, for example out.ome.zarr."));
         };
         let shape = ArrayShape { shape: image.shape().to_vec(), dtype: image.dtype() };
@@ -176,6 +174,7 @@ impl Arrays {
                 Kind::AlreadyExists,
                 format!("'{}' already exists, as a level of an image", old.display()),
             )
+            .about("output")
             .fix("Overwrite it (--overwrite), or write elsewhere."));
         }
         replaced.retain(|old| group.arrays.iter().all(|array| array.name != *old));
@@ -187,6 +186,7 @@ impl Arrays {
                     "'{}' is read, and would be removed with the image that '{target}' holds",
                     spec.display()
                 ))
+                .about("output")
                 .fix("Write to another store."));
             }
         }
@@ -203,6 +203,7 @@ impl Arrays {
                     Kind::AlreadyExists,
                     format!("'{}' already exists", path.join(&array).display()),
                 )
+                .about("output")
                 .fix("Overwrite it (--overwrite), or write elsewhere."));
             }
             let new = NewArray {
@@ -234,10 +235,13 @@ impl Arrays {
     ///
     /// # Errors
     /// Those of the formats; `shape-mismatch` for a region that does not lie inside.
-    pub fn to_measure(inputs: &[String], options: &RunOptions, host: &dyn Host) -> Result<Arrays> {
-        let inputs: Vec<Arc<dyn Source>> =
-            inputs.iter().map(|input| open(input, host)).collect::<Result<_>>()?;
-        let mask = options.mask.as_deref().map(|mask| open(mask, host)).transpose()?;
+    pub fn to_measure<P: Parameters>(
+        inputs: &[String],
+        options: &RunOptions,
+        host: &dyn Host,
+    ) -> Result<Arrays> {
+        let inputs = open_inputs::<P>(inputs, host)?;
+        let mask = open_mask(options, host)?;
         let domain = match (&options.roi, inputs.first()) {
             (Some(roi), Some(first)) => Some(roi.resolve(first.shape())?),
             _ => None,
@@ -253,6 +257,22 @@ pub fn open(text: &str, host: &dyn Host) -> Result<Arc<dyn Source>> {
         Some(array) => Ok(array),
         None => locate(text)?.open(),
     }
+}
+
+/// Opens the inputs of an operation, by whose names errors call them.
+fn open_inputs<P: Parameters>(paths: &[String], host: &dyn Host) -> Result<Vec<Arc<dyn Source>>> {
+    let open_one = |(index, path): (usize, &String)| {
+        open(path, host).map_err(|error| match P::INPUTS.get(index) {
+            Some(input) => error.about(input.name),
+            None => error,
+        })
+    };
+    paths.iter().enumerate().map(open_one).collect()
+}
+
+fn open_mask(options: &RunOptions, host: &dyn Host) -> Result<Option<Arc<dyn Source>>> {
+    let mask = options.mask.as_deref().map(|mask| open(mask, host));
+    mask.transpose().map_err(|error| error.about("mask"))
 }
 
 fn cropped(source: &Arc<dyn Source>, region: &Region) -> Result<Arc<dyn Source>> {

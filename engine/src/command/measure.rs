@@ -118,9 +118,9 @@ impl<P: Parameters + 'static> Request for Measure<P> {
     }
 
     fn open(&mut self, host: &dyn Host) -> Result<Arrays> {
-        let arrays = Arrays::to_measure(&self.inputs.paths, &self.common, host)?;
-        check_target(self.table.as_deref(), self.common.overwrite)?;
-        Ok(arrays)
+        let arrays = Arrays::to_measure::<P>(&self.inputs.paths, &self.common, host)?;
+        let checked = check_target(self.table.as_deref(), self.common.overwrite);
+        checked.map(|()| arrays).map_err(|error| error.about("table"))
     }
 
     fn words(&self) -> Vec<String> {

@@ -241,6 +241,7 @@ impl Shape {
             "{option} {self} has {} extent(s), the array has {ndim} axes",
             self.0.len()
         ))
+        .about(option)
         .fix(format!("Give one extent for each axis.{example}")))
     }
 }
@@ -319,6 +320,7 @@ impl Roi {
                 "--roi {self} does not lie inside the array of shape {}",
                 shape_text(shape)
             ))
+            .about("roi")
             .fix("Give start:end for each axis, with start < end <= extent."));
         }
         Ok(Region {

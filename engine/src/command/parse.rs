@@ -18,6 +18,26 @@ pub fn split(line: &str) -> Result<Vec<String>> {
 pub fn explain(error: &clap::Error, words: &[String]) -> Error {
     let root = Line::command();
     let verb = words.first().and_then(|word| root.find_subcommand(word));
+    let told = complaint(error, &root, verb);
+    match verb.and_then(|verb| argument_of(error, verb)) {
+        Some(argument) => told.about(argument),
+        None => told,
+    }
+}
+
+/// The argument that the parser complains about: it calls it `--workers <N>`, or `<SRC>`.
+fn argument_of<'a>(error: &clap::Error, verb: &'a clap::Command) -> Option<&'a str> {
+    let called = text_of(error.get(ContextKind::InvalidArg));
+    let (name, _) = called.split_once(' ').unwrap_or((&called, ""));
+    let place = name.trim_start_matches('<').trim_end_matches('>');
+    let found = verb.get_arguments().find(|argument| match name.strip_prefix("--") {
+        Some(long) => argument.get_long() == Some(long),
+        None => argument.get_value_names().is_some_and(|names| names[0] == place),
+    });
+    found.map(|argument| argument.get_id().as_str())
+}
+
+fn complaint(error: &clap::Error, root: &clap::Command, verb: Option<&clap::Command>) -> Error {
     let name = verb.map_or("bp", |verb| verb.get_name());
     let see = match verb {
         Some(verb) => format!("bp help {} says what it takes.", verb.get_name()),
@@ -27,7 +47,7 @@ pub fn explain(error: &clap::Error, words: &[String]) -> Error {
     match error.kind() {
         ErrorKind::InvalidSubcommand | ErrorKind::MissingSubcommand => {
             let typed = one(ContextKind::InvalidSubcommand);
-            let scope = verb.unwrap_or(&root);
+            let scope = verb.unwrap_or(root);
             let names = scope.get_subcommands().map(clap::Command::get_name);
             let what = if verb.is_some() { format!(" of {name}") } else { String::new() };
             Error::argument(format!("there is no verb '{typed}'{what}"))

@@ -52,6 +52,7 @@ impl Grid {
                 block_shape.len(),
                 domain.ndim()
             ))
+            .about("block_shape")
             .fix("Give one extent for each axis of the array."));
         }
         if block_shape.contains(&0) {
@@ -59,6 +60,7 @@ impl Grid {
                 "block shape {} has an extent of 0",
                 shape_text(block_shape)
             ))
+            .about("block_shape")
             .fix("Every extent must be at least 1."));
         }
         let halo = vec![0; domain.ndim()];

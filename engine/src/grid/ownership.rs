@@ -118,6 +118,7 @@ fn unsafe_shape(grid: &Grid, unit: &[u64], axis: usize, origin: bool) -> Error {
                  {unit_text}: blocks would share chunks"
             ),
         )
+        .about("roi")
         .fix(format!("Start the region at {aligned} or {} on axis {axis}.", aligned + unit[axis]));
     }
     let safe = shape_text(&safe_block_shape(&grid.block_shape, unit));
@@ -130,7 +131,8 @@ fn unsafe_shape(grid: &Grid, unit: &[u64], axis: usize, origin: bool) -> Error {
         ),
     )
     .fix(format!("Use block shape {safe}."))
-    .change("block_shape", safe)
+    .about("block_shape")
+    .change(&safe)
 }
 
 fn gcd(a: u64, b: u64) -> u64 {

@@ -84,6 +84,7 @@ impl Operation for Distance {
             return Err(Error::argument(format!(
                 "sampling must be positive and finite, got {bad}"
             ))
+            .about("sampling")
             .fix("Give the extents of a voxel."));
         }
         let distances = ArrayShape { shape: input.shape.clone(), dtype: DType::F32 };

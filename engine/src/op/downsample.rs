@@ -107,14 +107,16 @@ impl Downsample {
     /// # Errors
     /// `invalid-argument` for factors that do not fit the array.
     pub fn resized(&self, input: Arc<dyn Source>) -> Result<Arc<dyn Source>> {
-        let factors = self.scale_factor.for_axes("the scale factor", input.shape().len())?;
+        let factors = self.scale_factor.for_axes("scale_factor", input.shape().len())?;
         if factors.contains(&0) {
             return Err(Error::argument(format!("the scale factor {} has a 0", self.scale_factor))
+                .about("scale_factor")
                 .fix("Give factors of at least 1; an axis with factor 1 stays as it is."));
         }
         if let Some(method) = self.method.of_window() {
             if self.order != 0 || self.anti_aliasing {
                 return Err(Error::argument("order and anti-aliasing are for the method 'sample'")
+                    .about("method")
                     .fix("Leave them out, or leave the method out."));
             }
             return Wrap::Window(Window { factors, method }).over(input);

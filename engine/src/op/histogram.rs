@@ -78,13 +78,15 @@ impl Successive for Histogram {
         if !matches!(self.range.len(), 0 | 2) {
             let given = self.range.len();
             return Err(Error::argument(format!("range has {given} values"))
+                .about("range")
                 .fix("Give the lower edge of the first bin and the upper edge of the last."));
         }
         if !(1..=MOST_BINS).contains(&self.bins) {
             return Err(Error::argument(format!(
                 "bins must be in [1, {MOST_BINS}], got {}",
                 self.bins
-            )));
+            ))
+            .about("bins"));
         }
         for input in inputs {
             self.bins(input.dtype, None)?;

@@ -272,6 +272,7 @@ impl Operation for Label {
         }
         if self.per_slice && ndim < 2 {
             return Err(Error::argument("slices along the first axis need two axes at least")
+                .about("per_slice")
                 .fix("Leave --per-slice out."));
         }
         check_connectivity(self.connectivity, ndim - usize::from(self.per_slice))?;
@@ -285,7 +286,8 @@ impl Operation for Label {
         Err(Error::new(
             Kind::DtypeMismatch,
             format!("output must have dtype uint64, got {output}."),
-        ))
+        )
+        .about("dtype"))
     }
 
     fn block_bytes(&self, voxels: u64, inputs: &[ArrayShape], _: &[ArrayShape]) -> u64 {

@@ -106,6 +106,7 @@ impl Successive for MapPoints {
                 return Err(Error::argument(format!(
                     "sampling must be positive and finite, got {bad}"
                 ))
+                .about("sampling")
                 .fix("Give the extents of a voxel."));
             }
         }

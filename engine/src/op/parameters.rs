@@ -117,6 +117,7 @@ impl<T: Clone> PerAxis<T> {
                 "{option} has {} values, the array has {ndim} axes",
                 values.len()
             ))
+            .about(option)
             .fix("Give one value for all axes, or one for each.")),
         }
     }

@@ -91,9 +91,10 @@ struct Level {
 impl Pyramid {
     fn factors(&self, ndim: usize) -> Result<Vec<u64>> {
         let factor = self.scale_factor.clone().unwrap_or(PerAxis::All(2));
-        let factors = factor.for_axes("the scale factor", ndim)?;
+        let factors = factor.for_axes("scale_factor", ndim)?;
         if factors.contains(&0) {
             return Err(Error::argument(format!("the scale factor {factor} has a 0"))
+                .about("scale_factor")
                 .fix("Give factors of at least 1; an axis with factor 1 stays as it is."));
         }
         Ok(factors)

@@ -209,6 +209,7 @@ impl Successive for RegionProps {
                 return Err(Error::argument(format!(
                     "resolution must be positive and finite, got {bad}"
                 ))
+                .about("resolution")
                 .fix("Give the extents of a voxel."));
             }
             if let Some(objects) = &self.objects {

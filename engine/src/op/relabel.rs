@@ -132,6 +132,7 @@ impl Renaming for SizeFilter {
             return Ok(());
         }
         Err(Error::argument("size-filter requires at least one of min-size or max-size")
+            .about("min_size")
             .fix("Give --min-size, --max-size or both."))
     }
 }

@@ -45,6 +45,7 @@ impl Watershed {
             [] => Ok(None),
             [low, high] if low < high && (high - low).is_finite() => Ok(Some([low, high])),
             _ => Err(Error::argument(format!("range {:?} is none", self.range))
+                .about("range")
                 .fix("Give the lowest and the highest height, such as 0,1.")),
         }
     }
@@ -90,7 +91,8 @@ impl Operation for Watershed {
         Err(Error::new(
             Kind::DtypeMismatch,
             format!("output must have an integer dtype, got {output}."),
-        ))
+        )
+        .about("dtype"))
     }
 
     fn block_bytes(&self, voxels: u64, inputs: &[ArrayShape], outputs: &[ArrayShape]) -> u64 {

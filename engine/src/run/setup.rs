@@ -229,10 +229,12 @@ impl Setup {
             same_shape(&format!("input {}", index + 1), &input.shape, "the first input", &shape)?;
         }
         if let Some(mask) = &self.mask {
-            same_shape("the mask", mask.shape(), "the input", &shape)?;
+            same_shape("the mask", mask.shape(), "the input", &shape)
+                .map_err(|error| error.about("mask"))?;
             if !self.operation.takes_mask() {
                 let name = self.operation.name();
                 return Err(Error::argument(format!("{name} takes no mask"))
+                    .about("mask")
                     .fix("Set the voxels to 0 first that are not to count."));
             }
         }
@@ -242,17 +244,21 @@ impl Setup {
                 Some(spec) => format!("output '{}'", spec.display()),
                 None => "the output".to_owned(),
             };
-            same_shape(&name, &output.shape, "what is written", &expected.shape)?;
-            self.operation.check_output(output.dtype)?;
+            let about_it = |error: Error| error.about("output");
+            same_shape(&name, &output.shape, "what is written", &expected.shape)
+                .map_err(about_it)?;
+            self.operation.check_output(output.dtype).map_err(about_it)?;
         }
         self.check_overlap()?;
-        self.outputs.iter().try_for_each(Output::check)?;
+        let checked = self.outputs.iter().try_for_each(Output::check);
+        checked.map_err(|error| error.about("output"))?;
         let domain = self.domain.clone().unwrap_or_else(|| Region::whole(&shape));
         if !domain.fits(&shape) {
             return Err(Error::argument(format!(
                 "roi {domain} does not lie inside the array of shape {}",
                 crate::grid::shape_text(&shape)
             ))
+            .about("roi")
             .fix("Give start:end for each axis, with end <= extent."));
         }
         let write_units: Vec<Option<WriteUnit>> =
@@ -306,6 +312,7 @@ impl Setup {
             return Err(Error::argument(
                 "worker processes cannot reach an array in this process's memory",
             )
+            .about("backend")
             .fix("Use file-backed arrays (zarr), or the local backend."));
         }
         let asks_cluster = self.options.asks_cluster;
@@ -337,6 +344,7 @@ impl Setup {
             Some(spec) if !self.operation.may_run_in_place() => {
                 let name = spec.whole().display();
                 Err(Error::argument(format!("'{name}' is both read and written"))
+                    .about("output")
                     .fix("Give the output another name."))
             }
             _ => Ok(()),

@@ -20,7 +20,7 @@ use crate::run::live::RunView;
 use crate::run::registry::Pace;
 use crate::run::slurm::offers;
 use crate::run::{Backend, RunState};
-use crate::source::path::{absolute, locate_output};
+use crate::source::path::locate_output;
 use crate::source::{Source, Spec};
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
@@ -301,71 +301,24 @@ impl OperationForm {
 
     /// An error with the field that it is about.
     fn refusal(&self, error: &Error) -> Json {
-        let change = error
-            .change
-            .as_ref()
-            .filter(|change| all(&self.sections).any(|field| field.name == change.argument));
+        let field = error.argument.as_deref().and_then(|argument| {
+            let named = |field: &&Field| field.name == argument;
+            let of_cluster = |field: &&Field| slurm_key(&field.name) == Some(argument);
+            all(&self.sections).find(named).or_else(|| all(&self.sections).find(of_cluster))
+        });
+        let name = field.map(|field| &field.name);
+        let change = error.change.as_deref().zip(name);
         json!({
             "kind": error.kind,
             "message": error.message,
             "fix": error.fix,
-            "field": self.field_of(error),
-            "change": change.map(|change| json!({
-                "name": change.argument,
-                "value": change.value,
-                "label": format!("Use {}", change.value),
+            "field": name,
+            "change": change.map(|(value, name)| json!({
+                "name": name,
+                "value": value,
+                "label": format!("Use {value}"),
             })),
         })
-    }
-
-    /// The field that an error is about: errors name options, begin with a parameter, or quote paths.
-    fn field_of(&self, error: &Error) -> Option<String> {
-        if let Some(change) = &error.change {
-            return Some(change.argument.clone());
-        }
-        if error.message.starts_with("block shape ") {
-            return Some("block_shape".to_owned());
-        }
-        if error.kind == Kind::MemoryBudget {
-            return Some("memory".to_owned());
-        }
-        let of_cluster = super::slurm_form::field_of(error, |key| {
-            let mut fields = all(&self.sections);
-            let field = fields.find(|field| slurm_key(&field.name) == Some(key))?;
-            typed(&self.values, &field.name)
-        });
-        if let Some(key) = of_cluster {
-            let mut fields = all(&self.sections);
-            let field = fields.find(|field| slurm_key(&field.name) == Some(key));
-            return field.map(|field| field.name.clone());
-        }
-        let is_part = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-        // What computes may stand before the parameter that it refuses.
-        let message = match error.message.split_once(": ") {
-            Some((name, rest)) if name.chars().all(is_part) => rest,
-            _ => &error.message,
-        };
-        let mut words = message.split(|c| !is_part(c)).enumerate();
-        let option = words.find_map(|(place, word)| {
-            all(&self.sections).find(|field| {
-                field.option.as_deref() == Some(word) || (place == 0 && field.name == word)
-            })
-        });
-        // Of several paths the first is meant; of a path that is in two fields, the output.
-        let named = option.or_else(|| {
-            let paths = all(&self.sections).filter(|field| field.kind == FieldKind::Path);
-            let quoted = paths.filter_map(|field| {
-                let path = typed(&self.values, &field.name)?;
-                let whole = absolute(Path::new(&path)).display().to_string();
-                let places = [path, whole].map(|path| error.message.find(&format!("'{path}'")));
-                Some((places.into_iter().flatten().min()?, field))
-            });
-            let is_input = |field: &Field| field.access != Some(Access::Write);
-            let first =
-                quoted.min_by_key(|(place, field): &(usize, &Field)| (*place, is_input(field)));
-            first.map(|(_, field)| field)
-        });
-        named.map(|field| field.name.clone())
     }
 
     /// What the paths hold.
@@ -701,16 +654,42 @@ mod tests {
             ("gaussian raw out.zarr --sigma=-1", "sigma"),
             ("gaussian raw out.zarr --sigma nan", "sigma"),
             ("gaussian raw s3://bucket/out.zarr --sigma 1", "output"),
+            ("copy ~/nowhere.tif out.zarr", "SRC"),
+            ("copy nowhere.zarr/s0 out.zarr", "SRC"),
+            ("copy raw out.png", "output"),
+            ("copy raw raw", "output"),
+            ("copy raw out.zarr --mask nowhere.zarr", "mask"),
+            ("copy raw out.zarr --backend subprocess", "backend"),
+            ("difference-of-gaussians raw out.zarr --sigma-low 1 --sigma-high=-2", "sigma_high"),
+            ("hessian raw out.zarr --sigma 1 --return-channel 9", "return_channel"),
+            ("downsample raw out.zarr --scale-factor 2,2", "scale_factor"),
+            ("pyramid raw out.zarr --scale-factor 0", "scale_factor"),
+            ("label raw out.zarr --connectivity 7", "connectivity"),
+            ("size-filter raw out.zarr", "min_size"),
+            ("distance raw out.zarr --halo 8 --sampling 0", "sampling"),
+            ("histogram raw --bins 0", "bins"),
+            ("histogram raw --range 1", "range"),
+            ("statistics raw --table out.png", "table"),
+            ("compare raw nowhere.tif", "GT"),
         ] {
             let mut form = form(line);
             let answer = ask(&mut form, json!({ "type": "plan" }), &notebook());
             assert_eq!(answer["refusal"]["field"], field, "{line}: {}", answer["refusal"]);
         }
-        let mut form = form("copy raw out.zarr");
-        let mut values = form.values.clone();
-        values.insert("workers".into(), "many".into());
-        let answer = ask(&mut form, json!({ "type": "plan", "values": values }), &notebook());
-        assert_eq!(answer["refusal"]["field"], "workers");
+        // What no line that is read can hold may be typed.
+        for (name, text) in [
+            ("workers", "many"),
+            ("codec", "zip"),
+            ("chunks", "8 8"),
+            ("roi", "all"),
+            ("mem", "much"),
+        ] {
+            let mut form = form("copy raw out.zarr");
+            let mut values = form.values.clone();
+            values.insert(name.to_owned(), text.into());
+            let answer = ask(&mut form, json!({ "type": "plan", "values": values }), &notebook());
+            assert_eq!(answer["refusal"]["field"], name, "{}", answer["refusal"]);
+        }
     }
 
     #[test]

@@ -97,43 +97,9 @@ fn check(values: &Values) -> Json {
             told(None, Vec::new(), Some(format!("The cluster does not answer: {}", error.message)))
         }
         Err(error) => {
-            let field = field_of(&error, |key| typed(values, key));
-            told(offers::cluster(), vec![problem(field, &error)], None)
+            told(offers::cluster(), vec![problem(error.argument.as_deref(), &error)], None)
         }
     }
-}
-
-/// The key that an error of the cluster is about, by the value that it quotes or by what it speaks of.
-pub fn field_of(
-    error: &Error,
-    typed: impl Fn(&'static str) -> Option<String>,
-) -> Option<&'static str> {
-    let message = error.message.as_str();
-    if message.starts_with("a time of ") {
-        return Some("time");
-    }
-    if message.starts_with("no node of ") {
-        let asked = |word: &str| message.rsplit(" has ").next().is_some_and(|it| it.contains(word));
-        let words = [(" cpus", "cpus_per_task"), (" of memory", "mem"), (" gpus", "gpus")];
-        let named = words.iter().find(|(word, _)| asked(word));
-        return named.map(|(_, key)| *key).or(Some("constraint"));
-    }
-    let about = [
-        ("there is no partition ", "partition"),
-        ("the cluster has no default partition", "partition"),
-        ("there is no node with the feature ", "constraint"),
-        ("there is no QOS ", "qos"),
-    ];
-    let named = about.iter().find(|(beginning, _)| message.starts_with(beginning));
-    let quotes = |key: &str, text: Option<String>| {
-        text.is_some_and(|text| message.contains(&format!("{key} '{text}'")))
-    };
-    named.map(|(_, key)| *key).or_else(|| {
-        [("account", "account"), ("QOS", "qos"), ("partition", "partition")]
-            .into_iter()
-            .find(|(word, key)| quotes(word, typed(key)))
-            .map(|(_, key)| key)
-    })
 }
 
 fn save(values: &Values) -> Result<News> {

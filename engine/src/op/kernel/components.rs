@@ -193,9 +193,11 @@ pub fn check_connectivity(connectivity: usize, ndim: usize) -> Result<()> {
     if (1..=ndim).contains(&connectivity) {
         return Ok(());
     }
-    Err(Error::argument(format!("connectivity must be in [1, {ndim}], got {connectivity}")).fix(
-        format!("Use 1 for neighbours across faces, {ndim} for those across corners as well."),
-    ))
+    Err(Error::argument(format!("connectivity must be in [1, {ndim}], got {connectivity}"))
+        .about("connectivity")
+        .fix(format!(
+            "Use 1 for neighbours across faces, {ndim} for those across corners as well."
+        )))
 }
 
 /// A row before the current one that has neighbours of its voxels.

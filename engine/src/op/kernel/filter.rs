@@ -123,6 +123,7 @@ impl Filter {
         let [inner_name, outer_name] = kind.scale_names();
         if kind.has_outer_scale() && outer_scale.is_empty() {
             return Err(Error::argument(format!("{kind} requires '{outer_name}'."))
+                .about(outer_name)
                 .fix("Give the sigma of the second Gaussian."));
         }
         let expected = if kind.has_outer_scale() { ndim } else { 0 };
@@ -133,22 +134,25 @@ impl Filter {
                 return Err(Error::argument(format!(
                     "{kind} takes {expected} numbers as {name} for {ndim} axes, not {}",
                     scale.len()
-                )));
+                ))
+                .about(name));
             }
             if let Some(bad) = scale.iter().find(|sigma| !(sigma.is_finite() && **sigma > 0.0)) {
                 return Err(Error::argument(format!(
                     "{kind}: {name} values must be finite and positive, not {bad}"
-                )));
+                ))
+                .about(name));
             }
         }
         let channels = if kind.has_channels() { ndim } else { 0 };
         if let Some(channel) = channel.filter(|channel| *channel >= channels) {
-            return Err(Error::argument(format!("{kind} has no channel {channel}")).fix(
-                match channels.checked_sub(1) {
-                    Some(last) => format!("With {ndim} axes the channels are 0 to {last}."),
-                    None => "It has one value for each voxel: name no channel.".into(),
-                },
-            ));
+            let fix = match channels.checked_sub(1) {
+                Some(last) => format!("With {ndim} axes the channels are 0 to {last}."),
+                None => "It has one value for each voxel: name no channel.".into(),
+            };
+            return Err(Error::argument(format!("{kind} has no channel {channel}"))
+                .about("return_channel")
+                .fix(fix));
         }
         Ok(Filter { kind, sigma: sigma.to_vec(), outer_scale: outer_scale.to_vec(), channel })
     }

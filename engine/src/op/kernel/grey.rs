@@ -56,6 +56,7 @@ impl Neighbourhood {
             return Err(Error::argument(format!(
                 "a neighbourhood of radius {radius} is too large"
             ))
+            .about("radius")
             .fix("Give a radius in voxels."));
         }
         Ok(Neighbourhood { shape, radius: radius.to_vec() })

@@ -18,6 +18,7 @@ pub fn check_order(order: u8) -> Result<()> {
         return Ok(());
     }
     Err(Error::argument(format!("order must be in [0, 5], got {order}"))
+        .about("order")
         .fix("Use 0 (nearest) for labels, 1 (linear) or 3 (cubic) for images."))
 }
 

@@ -32,6 +32,7 @@ impl Median {
                 "the neighbourhood of radius {} has more than {LARGEST} voxels",
                 shape_text(radius)
             ))
+            .about("radius")
             .fix("Give a smaller radius, or downsample before."));
         }
         Ok(Median { radius: radius.to_vec() })

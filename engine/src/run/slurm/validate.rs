@@ -52,6 +52,7 @@ fn chosen<'a>(asked: &Asked, all: &'a [Nodes]) -> Result<Vec<&'a Nodes>> {
         let chosen: Vec<&Nodes> = all.iter().filter(|nodes| nodes.is_default).collect();
         if chosen.is_empty() {
             return Err(Error::argument("the cluster has no default partition, and none is named")
+                .about("partition")
                 .fix(format!("Name one with --partition: {}.", join(partitions(all)))));
         }
         return Ok(chosen);
@@ -60,7 +61,8 @@ fn chosen<'a>(asked: &Asked, all: &'a [Nodes]) -> Result<Vec<&'a Nodes>> {
     for name in &names {
         if !all.iter().any(|nodes| nodes.partition == *name) {
             let message = format!("there is no partition '{name}'");
-            return Err(unknown(message, name, "The partitions are", partitions(all)));
+            let error = unknown(message, name, "The partitions are", partitions(all));
+            return Err(error.about("partition"));
         }
     }
     Ok(all.iter().filter(|nodes| names.contains(&&*nodes.partition)).collect())
@@ -78,7 +80,7 @@ fn check_constraint(asked: &Asked, all: &[Nodes], chosen: &[&Nodes]) -> Result<(
     for name in &names {
         if !exist.contains(name) {
             let message = format!("there is no node with the feature '{name}'");
-            return Err(unknown(message, name, "The features are", exist));
+            return Err(unknown(message, name, "The features are", exist).about("constraint"));
         }
     }
     let has = |nodes: &Nodes, name: &str| nodes.features.iter().any(|feature| feature == name);
@@ -90,6 +92,7 @@ fn check_constraint(asked: &Asked, all: &[Nodes], chosen: &[&Nodes]) -> Result<(
         return Ok(());
     }
     Err(Error::argument(format!("no node of {} has {constraint}", partitions_text(chosen)))
+        .about("constraint")
         .fix(format!("Its nodes have {}.", kinds_text(chosen))))
 }
 
@@ -104,6 +107,7 @@ fn features_of(constraint: &str) -> Option<(Vec<&str>, bool)> {
 
 /// So much of something, which nodes have more or less of.
 struct Wanted {
+    key: &'static str,
     count: u64,
     of: fn(&Nodes) -> u64,
     text: String,
@@ -111,13 +115,24 @@ struct Wanted {
 
 fn check_resources(asked: &Asked, chosen: &[&Nodes]) -> Result<()> {
     let mut wanted = vec![
-        Wanted { count: asked.cpus, of: |one| one.cpus, text: format!("{} cpus", asked.cpus) },
         Wanted {
+            key: "cpus_per_task",
+            count: asked.cpus,
+            of: |one| one.cpus,
+            text: format!("{} cpus", asked.cpus),
+        },
+        Wanted {
+            key: "mem",
             count: asked.memory,
             of: |one| one.memory,
             text: format!("{} of memory", memory_text(asked.memory)),
         },
-        Wanted { count: asked.gpus, of: |one| one.gpus, text: format!("{} gpus", asked.gpus) },
+        Wanted {
+            key: "gpus",
+            count: asked.gpus,
+            of: |one| one.gpus,
+            text: format!("{} gpus", asked.gpus),
+        },
     ];
     let nodes: Vec<&&Nodes> = chosen.iter().filter(|nodes| nodes.count > 0).collect();
     let has = |nodes: &Nodes, wanted: &Wanted| wanted.count <= (wanted.of)(nodes);
@@ -130,9 +145,10 @@ fn check_resources(asked: &Asked, chosen: &[&Nodes]) -> Result<()> {
     } else {
         wanted.retain(|wanted| wanted.count > 0);
     }
+    let key = wanted.first().map_or("partition", |wanted| wanted.key);
     let wanted: Vec<&str> = wanted.iter().map(|wanted| wanted.text.as_str()).collect();
     let message = format!("no node of {} has {}", partitions_text(chosen), wanted.join(" and "));
-    Err(Error::argument(message).fix(format!("Its nodes have {}.", kinds_text(chosen))))
+    Err(Error::argument(message).about(key).fix(format!("Its nodes have {}.", kinds_text(chosen))))
 }
 
 fn check_time(asked: &Asked, all: &[Nodes], chosen: &[&Nodes]) -> Result<()> {
@@ -152,6 +168,7 @@ fn check_time(asked: &Asked, all: &[Nodes], chosen: &[&Nodes]) -> Result<()> {
         time_text(time),
         partitions_text(chosen)
     ))
+    .about("time")
     .fix(format!("Ask for less, or name another partition: {}.", join(limits))))
 }
 
@@ -234,7 +251,7 @@ fn own_associations<'a>(
     if ours.is_empty() {
         let names = all.iter().map(|one| &*one.account).collect();
         let message = format!("user '{user}' has no account '{account}'");
-        return Err(unknown(message, account, "The accounts are", names));
+        return Err(unknown(message, account, "The accounts are", names).about("account"));
     }
     let partitions = partitions(chosen.iter().copied());
     let holds =
@@ -245,6 +262,7 @@ fn own_associations<'a>(
             "user '{user}' cannot use account '{account}' in {}",
             partitions_text(chosen)
         ))
+        .about("account")
         .fix(format!("It can be used in {}.", join(names))));
     }
     Ok(ours.into_iter().filter(holds).collect())
@@ -261,13 +279,15 @@ fn check_qos(
     }
     let Some(exist) = exist() else { return Ok(()) };
     if !exist.iter().any(|name| name == qos) {
-        return Err(unknown(format!("there is no QOS '{qos}'"), qos, "Those allowed are", may));
+        let message = format!("there is no QOS '{qos}'");
+        return Err(unknown(message, qos, "Those allowed are", may).about("qos"));
     }
     if ours.iter().any(|one| one.is_admin) {
         return Ok(());
     }
     let account = ours.first().map_or("", |one| &*one.account);
     Err(Error::argument(format!("account '{account}' cannot use QOS '{qos}'"))
+        .about("qos")
         .fix(format!("It can use {}.", join(may))))
 }
 
@@ -306,7 +326,7 @@ fn check_access(asked: &Asked, account: &str, partitions: &str, chosen: &[&Nodes
         };
         let partition = partitions_text(chosen);
         let message = format!("{partition} takes no jobs of {what} '{value}'");
-        return Err(Error::argument(message).fix(fix));
+        return Err(Error::argument(message).about(&what.to_lowercase()).fix(fix));
     }
     Ok(())
 }

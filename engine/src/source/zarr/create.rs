@@ -132,6 +132,7 @@ fn metadata(new: &NewArray) -> Result<Value> {
             "chunks of {} have {chunk_bytes} bytes; blosc takes at most {MOST_BLOSC_BYTES}",
             shape_text(&new.chunks)
         ))
+        .about("codec")
         .fix("Use smaller chunks, or zstd."));
     }
     if new.version == Version::V2 {
@@ -203,12 +204,14 @@ fn check_grid(new: &NewArray) -> Result<()> {
                 shape_text(extents),
                 shape_text(&new.shape)
             ))
+            .about(&format!("{what}s"))
             .fix("Give one extent of at least 1 for each axis."));
         }
     }
     let Some(shards) = &new.shards else { return Ok(()) };
     if new.version == Version::V2 {
         return Err(Error::argument("Zarr v2 has no shards")
+            .about("shards")
             .fix("Leave --shards out, or write Zarr v3 (OME-Zarr 0.5)."));
     }
     if shards.iter().zip(&new.chunks).all(|(shard, chunk)| shard.is_multiple_of(*chunk)) {
@@ -224,6 +227,7 @@ fn check_grid(new: &NewArray) -> Result<()> {
         shape_text(shards),
         shape_text(&new.chunks)
     ))
+    .about("shards")
     .fix(format!(
         "Use multiples of the chunk shape, for example shards of {}.",
         shape_text(&fitting)

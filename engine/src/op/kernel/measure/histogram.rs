@@ -68,6 +68,7 @@ fn checked((first, last): (f64, f64), count: usize) -> Result<(f64, f64)> {
     }
     if !(first.is_finite() && last.is_finite() && first <= last) {
         return Err(Error::argument(format!("the range of a histogram is {first} to {last}"))
+            .about("range")
             .fix("Pass two finite values, the lower one first."));
     }
     Ok(if first == last { (first - 0.5, last + 0.5) } else { (first, last) })
