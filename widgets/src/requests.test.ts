@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Answer, Request } from "./run-progress/contract";
-import { PATIENCE_MS, Requests } from "./requests";
+import { GONE_MS, PATIENCE_MS, Requests } from "./requests";
 
 describe("Requests", () => {
   beforeEach(() => void vi.useFakeTimers());
@@ -30,9 +30,9 @@ describe("Requests", () => {
     const requests = new Requests<Request, Answer>(() => {
       throw new Error("Cannot send");
     });
-    requests.ask({ type: "ready" }, asked);
+    requests.ask({ type: "ready" }, asked, 1000 * PATIENCE_MS);
     expect(asked.silent).not.toHaveBeenCalled();
-    vi.advanceTimersByTime(PATIENCE_MS);
+    vi.advanceTimersByTime(GONE_MS);
     expect(asked.silent).toHaveBeenCalledOnce();
   });
 

@@ -19,6 +19,9 @@ interface Pending<Answer> {
 /** How long a kernel that serves messages may take; one that is busy answers only after its cell. */
 export const PATIENCE_MS = 5000;
 
+/** After which the user is told that there is nobody to answer: not at once, for a page may just be connecting. */
+export const GONE_MS = 1000;
+
 export class Requests<Request extends Typed, Answer extends Typed> {
   private readonly pending = new Map<number, Pending<Answer>>();
   // Answers reach every view of the model, in every browser window: numbers must not meet between views.
@@ -29,13 +32,15 @@ export class Requests<Request extends Typed, Answer extends Typed> {
   ask(request: Request, outcome: Outcome<Answer>, patience = PATIENCE_MS): void {
     const number = this.next;
     this.next += 1;
-    const timer = setTimeout(() => outcome.silent(), patience);
-    this.pending.set(number, { outcome, timer });
+    let time = patience;
     try {
       this.send({ ...request, request: number });
     } catch {
-      // The kernel was restarted or is gone: nobody answers, and the user is told so in time.
+      // The kernel was restarted or is gone.
+      time = Math.min(patience, GONE_MS);
     }
+    const timer = setTimeout(() => outcome.silent(), time);
+    this.pending.set(number, { outcome, timer });
   }
 
   /** True if the message answers a request of this view. */

@@ -1,6 +1,6 @@
 /** The form as code, always current: in three languages, to copy or to insert as a cell. */
 
-import { element, setAttribute, setText, show } from "../dom";
+import { element, setAttribute, show } from "../dom";
 import { ActButton } from "../panel/act-button";
 import { copyCode, LANGUAGES, type Language } from "../panel/clipboard";
 import type { Code } from "../panel/contract";
@@ -62,11 +62,18 @@ export class CodeView {
 
   update(code: Code | null): void {
     this.code = code;
-    setText(this.text, code?.[this.chosen] ?? INCOMPLETE);
+    this.show(code?.[this.chosen] ?? INCOMPLETE);
     this.text.classList.toggle("bp-note", code === null);
     const reason = code === null ? INCOMPLETE : undefined;
     this.copy.set(reason);
     this.insert.set(reason);
+  }
+
+  /** In words: a line breaks between them, and inside only where one is too long. */
+  private show(text: string): void {
+    if (this.text.textContent === text) return;
+    const parts = text.split(/(\s+)/);
+    this.text.replaceChildren(...parts.map((part, index) => (index % 2 === 0 ? element("span", { class: "bp-word" }, part) : part)));
   }
 
   private choose(language: Language): void {

@@ -285,6 +285,8 @@ describe("OperationForm", () => {
     model.receive({ type: "form", form: makeForm(), values: { SRC: "a", DST: "b", sigma: "9" }, request: model.requestOf("read") });
     expect([control("SRC").value, control("sigma").value, line.value]).toEqual(["a", "9", ""]);
     expect(text(".bp-notices")).toContain("filled in");
+    type(control("sigma"), "4");
+    expect(text(".bp-notices")).toBe("");
   });
 
   it("tells that the kernel is silent, and takes it back", () => {

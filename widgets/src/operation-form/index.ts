@@ -205,7 +205,8 @@ class OperationForm {
   private change(name: string, value: Value): void {
     const values = this.values.change(name, value);
     if (values === undefined) return;
-    const { model } = this.panel;
+    const { model, notice } = this.panel;
+    notice.endHint();
     model.set("values", values);
     try {
       model.save_changes();

@@ -16,7 +16,7 @@ export class PlanView {
   private readonly refusal = element("div", { class: "bp-refusal", hidden: true });
   private readonly refusalText = element("p", {});
   private readonly apply = element("button", { type: "button", class: "bp-button bp-primary bp-apply" });
-  private readonly numbers = new NumberList(["Blocks", "Tasks", "Passes", "Halo", "Memory", "Reads", "Writes", "Safety", "Time", "Note"]);
+  private readonly numbers = new NumberList(["Blocks", "Tasks", "Passes", "Halo", "Memory", "Reads", "Writes", "Safety", "Time"]);
   private readonly meter = element("div", { class: "bp-meter", "aria-hidden": "true" });
   private readonly meterUsed = element("div", { class: "bp-meter-peak" });
   private readonly figure = element("figure", { class: "bp-figure" });
@@ -93,7 +93,6 @@ export class PlanView {
       "Time",
       plan.seconds === null ? "not known: no comparable run" : `about ${formatSeconds(plan.seconds)}, by ${plural(plan.comparable_runs, "comparable run")}`,
     );
-    set("Note", plan.note ?? undefined);
   }
 
   private showPicture(plan: Plan): void {

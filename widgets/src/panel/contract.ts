@@ -56,7 +56,6 @@ export interface Refusal {
 }
 
 export interface Plan {
-  note: string | null;
   blocks: number;
   grid: number[];
   block_shape: number[];

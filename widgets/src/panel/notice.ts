@@ -23,6 +23,11 @@ export class Notice {
     this.tell(this.problemLine, "");
   }
 
+  /** What was done is old news once something else is done. */
+  endHint(): void {
+    this.tell(this.hintLine, "");
+  }
+
   clear(): void {
     this.tell(this.problemLine, "");
     this.tell(this.hintLine, "");

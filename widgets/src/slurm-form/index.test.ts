@@ -19,7 +19,7 @@ function open(changes: Record<string, unknown> = {}) {
 describe("SlurmForm", () => {
   it("says where the values lie and where they come from", () => {
     const { model, text, get } = open();
-    expect(text(".bp-file")).toBe("Saved in /home/ana/config.toml. Now they come from /etc/config.toml.");
+    expect(text(".bp-file")).toBe("To be saved in /home/ana/config.toml. Now they come from /etc/config.toml.");
     model.set("read_from", "/home/ana/config.toml");
     expect(text(".bp-file")).toBe("Saved in /home/ana/config.toml.");
     expect(get("[data-field=setup] textarea").tagName).toBe("TEXTAREA");

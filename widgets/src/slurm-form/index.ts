@@ -82,12 +82,14 @@ class SlurmForm {
   private showPlace(): void {
     const file = this.panel.state<string>("file") ?? "";
     const from = this.panel.state<string>("read_from");
+    const verb = from === file ? "Saved in" : "To be saved in";
     const origin = from !== undefined && from !== file ? ` Now they come from \`${from}\`.` : "";
-    setProse(this.place, `Saved in \`${file}\`.${origin}`);
+    setProse(this.place, `${verb} \`${file}\`.${origin}`);
   }
 
   private change(name: string, value: Value): void {
     if (this.values.change(name, value) === undefined) return;
+    this.panel.notice.endHint();
     this.share();
     this.refresh();
   }

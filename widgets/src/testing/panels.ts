@@ -60,7 +60,6 @@ export function makeFormState(changes: Record<string, unknown> = {}): Record<str
 
 export function makePlan(changes: Partial<Plan> = {}): Plan {
   return {
-    note: null,
     blocks: 128,
     grid: [2, 8, 8],
     block_shape: [32, 64, 64],
