@@ -95,6 +95,7 @@ fn plan(edge: u64) -> bioimage_engine::Result<(f64, u64)> {
         tasks_per_worker: 4,
         backend: Backend::Subprocess,
         budget: 1 << 40,
+        budget_option: "--memory",
     })?;
     assert_eq!(plan.grid().len(), edge.pow(3));
     let text = serde_json::to_vec(&plan)

@@ -207,7 +207,7 @@ pub struct Error {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceback: Option<String>,
     /// The argument that it is about, where there is exactly one: a parameter, an option of the
-    /// command line with underscores, a key of the config, or an array, as `output`.
+    /// command line with underscores, a key of the config, or an array, as `input` or `output`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub argument: Option<Box<str>>,
     /// The value of that argument, as it is typed, with which the request is not refused for the

@@ -155,6 +155,8 @@ pub struct PlanInput<'a> {
     pub backend: Backend,
     /// Memory that may be used, in bytes.
     pub budget: u64,
+    /// The option that it is raised with.
+    pub budget_option: &'static str,
 }
 
 /// What an output is written in.
@@ -414,6 +416,7 @@ fn project_memory(
             bytes_text(memory.budget)
         ),
     );
+    let option = input.budget_option;
     // Halving, in whole write units, the axis along which that saves most, until the projection fits.
     let unit =
         |axis: usize| units.iter().copied().flatten().map(|unit| unit.shape[axis]).fold(1, lcm);
@@ -428,15 +431,14 @@ fn project_memory(
         let Some(best) =
             candidates.map(|axis| halved(&smaller, axis)).min_by_key(|shape| project(shape).total)
         else {
-            return Err(error
-                .about("memory")
-                .fix("Use fewer workers, or raise the budget with --memory."));
+            let fix = format!("Use fewer workers, or raise the budget with {option}.");
+            return Err(error.about(option).fix(fix));
         };
         smaller = best;
     }
     let smaller = shape_text(&smaller);
     let fix =
-        format!("Use --block-shape {smaller}, fewer workers, or raise the budget with --memory.");
+        format!("Use --block-shape {smaller}, fewer workers, or raise the budget with {option}.");
     Err(error.about("block_shape").fix(fix).change(&smaller))
 }
 
@@ -526,6 +528,7 @@ pub(crate) mod tests {
             tasks_per_worker: TASKS_PER_WORKER,
             backend: Backend::Local,
             budget: 1 << 40,
+            budget_option: "--memory",
         })
         .unwrap()
     }
@@ -555,6 +558,7 @@ pub(crate) mod tests {
             tasks_per_worker: TASKS_PER_WORKER,
             backend: Backend::Local,
             budget,
+            budget_option: "--memory",
         })
     }
 

@@ -111,6 +111,9 @@ async fn watch_parent(kernel: Arc<Kernel>) {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     kernel.close();
+    // evcxr may have gone on in the meantime.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    kernel.close();
     std::process::exit(0);
 }
 

@@ -219,8 +219,9 @@ pub struct Function {
 
 #[pymethods]
 impl Function {
-    /// Tells the collector of cycles what is held, for a function mostly holds the run that it was
-    /// started by: both are names of one script. What a run that goes on holds, too, is in use.
+    /// Tells the collector of cycles what is held: a function mostly holds the run that it was
+    /// started by, for both are names of one script. What a run that goes on holds, too, is in use;
+    /// none can begin to hold it while the collector looks, for that takes the interpreter.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         match Arc::strong_count(&self.operation) {
             1 => self.operation.traverse(&visit),

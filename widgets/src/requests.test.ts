@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Answer, Request } from "./run-progress/contract";
-import { GONE_MS, PATIENCE_MS, Requests } from "./requests";
+import { PATIENCE_MS, Requests } from "./requests";
 
 describe("Requests", () => {
   beforeEach(() => void vi.useFakeTimers());
@@ -32,7 +32,7 @@ describe("Requests", () => {
     });
     requests.ask({ type: "ready" }, asked, 1000 * PATIENCE_MS);
     expect(asked.silent).not.toHaveBeenCalled();
-    vi.advanceTimersByTime(GONE_MS);
+    vi.advanceTimersByTime(PATIENCE_MS);
     expect(asked.silent).toHaveBeenCalledOnce();
   });
 

@@ -19,9 +19,6 @@ interface Pending<Answer> {
 /** How long a kernel that serves messages may take; one that is busy answers only after its cell. */
 export const PATIENCE_MS = 5000;
 
-/** After which the user is told that there is nobody to answer: not at once, for a page may just be connecting. */
-export const GONE_MS = 1000;
-
 export class Requests<Request extends Typed, Answer extends Typed> {
   private readonly pending = new Map<number, Pending<Answer>>();
   // Answers reach every view of the model, in every browser window: numbers must not meet between views.
@@ -32,15 +29,17 @@ export class Requests<Request extends Typed, Answer extends Typed> {
   ask(request: Request, outcome: Outcome<Answer>, patience = PATIENCE_MS): void {
     const number = this.next;
     this.next += 1;
-    let time = patience;
+    const wait = (time: number): void => {
+      this.pending.set(number, { outcome, timer: setTimeout(() => outcome.silent(), time) });
+    };
+    wait(patience);
     try {
       this.send({ ...request, request: number });
     } catch {
-      // The kernel was restarted or is gone.
-      time = Math.min(patience, GONE_MS);
+      // The kernel was restarted or is gone: whatever was asked, that is told in time.
+      clearTimeout(this.pending.get(number)?.timer);
+      wait(Math.min(patience, PATIENCE_MS));
     }
-    const timer = setTimeout(() => outcome.silent(), time);
-    this.pending.set(number, { outcome, timer });
   }
 
   /** True if the message answers a request of this view. */

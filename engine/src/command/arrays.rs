@@ -4,7 +4,7 @@ use super::Host;
 use super::operate::Operate;
 use super::options::{RunOptions, Shape};
 use crate::error::{Error, Kind, Result};
-use crate::grid::{Region, shape_text};
+use crate::grid::{Region, same_shape, shape_text};
 use crate::op::ArrayShape;
 use crate::op::parameters::Parameters;
 use crate::run::Output;
@@ -91,7 +91,8 @@ impl Arrays {
             }
             _ => whole.clone(),
         };
-        let read = operation.over(inputs.clone())?;
+        let of_input = |error: Error| error.about("input");
+        let read = operation.over(inputs.clone()).map_err(of_input)?;
         let mask = match (mask, &region) {
             (Some(mask), Some(region))
                 if domain.is_none()
@@ -102,7 +103,7 @@ impl Arrays {
             }
             (mask, _) => mask,
         };
-        let result = result(operation, &read)?;
+        let result = result(operation, &read).map_err(of_input)?;
         let target = &request.places.output;
         let (output, note) = match existing {
             Some(sink) => {
@@ -152,7 +153,8 @@ impl Arrays {
         if let Some(roi) = &request.common.roi {
             image = cropped(&image, &roi.resolve(image.shape())?)?;
         }
-        let group = request.parameters.group(&*image)?;
+        let of_input = |error: Error| error.about("input");
+        let group = request.parameters.group(&*image).map_err(of_input)?;
         let target = &request.places.output;
         let of_output = |error: Error| error.about("output");
         let Spec::Zarr { path, array: inside } = locate_output(target).map_err(of_output)? else {
@@ -261,13 +263,17 @@ pub fn open(text: &str, host: &dyn Host) -> Result<Arc<dyn Source>> {
 
 /// Opens the inputs of an operation, by whose names errors call them.
 fn open_inputs<P: Parameters>(paths: &[String], host: &dyn Host) -> Result<Vec<Arc<dyn Source>>> {
-    let open_one = |(index, path): (usize, &String)| {
-        open(path, host).map_err(|error| match P::INPUTS.get(index) {
-            Some(input) => error.about(input.name),
-            None => error,
-        })
-    };
-    paths.iter().enumerate().map(open_one).collect()
+    let mut opened: Vec<Arc<dyn Source>> = Vec::new();
+    for (path, input) in paths.iter().zip(P::INPUTS) {
+        let about = |error: Error| error.about(input.name);
+        let source = open(path, host).map_err(about)?;
+        if let Some(first) = opened.first() {
+            same_shape(input.name, source.shape(), P::INPUTS[0].name, first.shape())
+                .map_err(about)?;
+        }
+        opened.push(source);
+    }
+    Ok(opened)
 }
 
 fn open_mask(options: &RunOptions, host: &dyn Host) -> Result<Option<Arc<dyn Source>>> {

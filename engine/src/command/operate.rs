@@ -244,6 +244,7 @@ fn hand_over<R: Request>(
 ) -> Result<Reply> {
     if !planned.prepared.is_reopenable() {
         return Err(Error::argument("a detached run cannot reach an array in this process")
+            .about("detach")
             .fix("Use arrays in files, or leave --detach out."));
     }
     // The process that leads the run may see another config.

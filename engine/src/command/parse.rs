@@ -19,7 +19,8 @@ pub fn explain(error: &clap::Error, words: &[String]) -> Error {
     let root = Line::command();
     let verb = words.first().and_then(|word| root.find_subcommand(word));
     let told = complaint(error, &root, verb);
-    match verb.and_then(|verb| argument_of(error, verb)) {
+    let known = verb.filter(|_| error.kind() != ErrorKind::UnknownArgument);
+    match known.and_then(|verb| argument_of(error, verb)) {
         Some(argument) => told.about(argument),
         None => told,
     }
@@ -27,8 +28,12 @@ pub fn explain(error: &clap::Error, words: &[String]) -> Error {
 
 /// The argument that the parser complains about: it calls it `--workers <N>`, or `<SRC>`.
 fn argument_of<'a>(error: &clap::Error, verb: &'a clap::Command) -> Option<&'a str> {
-    let called = text_of(error.get(ContextKind::InvalidArg));
-    let (name, _) = called.split_once(' ').unwrap_or((&called, ""));
+    let called = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(one)) => one,
+        Some(ContextValue::Strings(all)) if all.len() == 1 => &all[0],
+        _ => return None,
+    };
+    let (name, _) = called.split_once(' ').unwrap_or((called, ""));
     let place = name.trim_start_matches('<').trim_end_matches('>');
     let found = verb.get_arguments().find(|argument| match name.strip_prefix("--") {
         Some(long) => argument.get_long() == Some(long),

@@ -83,7 +83,7 @@ impl Reduction for Compare {
     const INPUTS: &'static [Input] = SEGMENTATION_AND_REFERENCE;
 
     fn check(&self, inputs: &[ArrayShape]) -> Result<()> {
-        for (input, name) in inputs.iter().zip(["seg_a", "seg_b"]) {
+        for (input, (name, argument)) in inputs.iter().zip([("seg_a", "SEG"), ("seg_b", "GT")]) {
             if !input.dtype.is_integer() || input.dtype == DType::Bool {
                 let dtype = input.dtype;
                 return Err(Error::new(
@@ -93,6 +93,7 @@ impl Reduction for Compare {
                          {name}."
                     ),
                 )
+                .about(argument)
                 .fix("Convert the image to an integer type."));
             }
         }

@@ -109,7 +109,7 @@ impl Downsample {
     pub fn resized(&self, input: Arc<dyn Source>) -> Result<Arc<dyn Source>> {
         let factors = self.scale_factor.for_axes("scale_factor", input.shape().len())?;
         if factors.contains(&0) {
-            return Err(Error::argument(format!("the scale factor {} has a 0", self.scale_factor))
+            return Err(Error::argument(format!("scale_factor {} has a 0", self.scale_factor))
                 .about("scale_factor")
                 .fix("Give factors of at least 1; an axis with factor 1 stays as it is."));
         }

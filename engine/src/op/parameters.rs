@@ -105,7 +105,7 @@ pub enum PerAxis<T> {
 }
 
 impl<T: Clone> PerAxis<T> {
-    /// The value of each axis; `option` is how the parameter is called in messages.
+    /// The value of each axis; `option` is the parameter's name.
     ///
     /// # Errors
     /// `invalid-argument` if there are values for another number of axes.

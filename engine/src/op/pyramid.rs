@@ -93,7 +93,7 @@ impl Pyramid {
         let factor = self.scale_factor.clone().unwrap_or(PerAxis::All(2));
         let factors = factor.for_axes("scale_factor", ndim)?;
         if factors.contains(&0) {
-            return Err(Error::argument(format!("the scale factor {factor} has a 0"))
+            return Err(Error::argument(format!("scale_factor {factor} has a 0"))
                 .about("scale_factor")
                 .fix("Give factors of at least 1; an axis with factor 1 stays as it is."));
         }

@@ -7,8 +7,7 @@ use super::journal::{Event, parse};
 use super::lock::LeadLock;
 use super::partials::Partials;
 use super::process::{ProcessId, boot_id};
-use super::setup::cluster_command;
-use super::setup::default_budget;
+use super::setup::{budget_option, cluster_command, default_budget};
 use super::slurm::{self, SlurmSettings};
 use super::subprocess::worker_command;
 use super::worker::Job;
@@ -236,9 +235,9 @@ impl Resume {
         slurm: Option<&SlurmSettings>,
     ) -> Result<u64> {
         if workers == 0 {
-            return Err(
-                Error::argument("0 workers cannot do anything").fix("Use at least 1 worker.")
-            );
+            return Err(Error::argument("0 workers cannot do anything")
+                .about("workers")
+                .fix("Use at least 1 worker."));
         }
         // What another backend was given says nothing of this one.
         let before = before.filter(|before| before.backend == backend);
@@ -248,6 +247,7 @@ impl Resume {
         };
         let total = plan.memory_for(workers, backend);
         if total > budget {
+            let option = budget_option(slurm)?;
             return Err(Error::new(
                 Kind::MemoryBudget,
                 format!(
@@ -256,7 +256,8 @@ impl Resume {
                     crate::plan::bytes_text(budget)
                 ),
             )
-            .fix("Use fewer workers, or raise the budget with --memory."));
+            .about(option)
+            .fix(format!("Use fewer workers, or raise the budget with {option}.")));
         }
         Ok(budget)
     }

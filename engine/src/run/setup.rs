@@ -171,7 +171,17 @@ impl Default for Options {
     }
 }
 
+/// The option that the memory is raised with: what a task on a cluster asks for is its budget.
+pub(super) fn budget_option(slurm: Option<&SlurmSettings>) -> Result<&'static str> {
+    let asks = slurm.map(SlurmSettings::memory).transpose()?.flatten();
+    Ok(if asks.is_some() { "--mem" } else { "--memory" })
+}
+
 impl Options {
+    fn on_cluster(&self) -> Option<&SlurmSettings> {
+        (self.backend == Backend::Slurm).then_some(&self.slurm)
+    }
+
     /// The memory that may be used: on a cluster what a task asks for.
     fn memory(&self) -> Result<u64> {
         Ok(match self.backend {
@@ -238,7 +248,7 @@ impl Setup {
                     .fix("Set the voxels to 0 first that are not to count."));
             }
         }
-        let expected = self.operation.outputs(&inputs)?;
+        let expected = self.operation.outputs(&inputs).map_err(|error| error.about("input"))?;
         for (index, (output, expected)) in outputs.iter().zip(&expected).enumerate() {
             let name = match &self.outputs[index].spec() {
                 Some(spec) => format!("output '{}'", spec.display()),
@@ -300,12 +310,14 @@ impl Setup {
             tasks_per_worker: self.options.tasks_per_worker,
             backend: self.options.backend,
             budget: self.options.memory()?,
+            budget_option: budget_option(self.options.on_cluster())?,
         })?;
         if let Some(bad) = self.block_ids.iter().flatten().find(|&&id| id >= plan.blocks()) {
             return Err(Error::argument(format!(
                 "block {bad} does not exist: the grid has {} blocks",
                 plan.blocks()
             ))
+            .about("block_ids")
             .fix("Block ids run from 0."));
         }
         if self.options.backend != Backend::Local && !self.is_reopenable() {

@@ -47,10 +47,7 @@ pub async fn shutdown(
     replies: &Replies,
 ) {
     kernel.interrupt.request();
-    let closing = Arc::clone(kernel);
-    let closed = tokio::task::spawn_blocking(move || closing.close());
-    // A removal that hangs on a slow disk must not hold up a restart.
-    let _ = tokio::time::timeout(Duration::from_secs(3), closed).await;
+    close(kernel, Duration::from_secs(3)).await;
     let reply = ShutdownReply { restart, status: ReplyStatus::Ok, error: None };
     kernel.iopub.send(message, reply.clone());
     kernel.iopub.send(message, Status::idle());
@@ -59,6 +56,13 @@ pub async fn shutdown(
     // The socket's own task writes what was handed over.
     tokio::time::sleep(Duration::from_millis(100)).await;
     // In the meantime evcxr may have made its folder again.
-    kernel.close();
+    close(kernel, Duration::from_secs(1)).await;
     std::process::exit(0);
+}
+
+/// A removal that hangs on a slow disk must not hold up a restart.
+async fn close(kernel: &Arc<Kernel>, patience: Duration) {
+    let kernel = Arc::clone(kernel);
+    let closed = tokio::task::spawn_blocking(move || kernel.close());
+    let _ = tokio::time::timeout(patience, closed).await;
 }

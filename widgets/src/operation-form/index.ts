@@ -241,6 +241,7 @@ class OperationForm {
   }
 
   private chooseOperation(): void {
+    this.panel.notice.endHint();
     this.panel.ask({ type: "form", operation: this.chooser.value, values: this.values.all }, (answer) => this.takeAnswer(answer), {
       failed: () => (this.chooser.value = this.form?.operation ?? ""),
     });

@@ -17,6 +17,7 @@ const SPEAK_EVERY_MS = 5000;
 
 /** How long to wait for the cells before they are asked for a second time. */
 const FIRST_PATIENCE_MS = 1000;
+const LONGEST_PATIENCE_MS = 60_000;
 
 /** What to do when the kernel is silent; with the words in which the same can be asked elsewhere. */
 function silence(act: Act, run: Run): string {
@@ -197,7 +198,7 @@ class RunProgress {
         },
         silent: () => {
           this.asking = false;
-          if (this.cells.attempt < (this.status?.attempt ?? 1)) this.askForCells(2 * patience);
+          if (this.cells.attempt < (this.status?.attempt ?? 1)) this.askForCells(Math.min(2 * patience, LONGEST_PATIENCE_MS));
         },
       },
       patience,

@@ -145,6 +145,7 @@ class SlurmForm {
   }
 
   private reset(): void {
+    this.panel.notice.endHint();
     this.values.replace(this.stored ?? {});
     this.sections.write(this.values.all);
     this.share();

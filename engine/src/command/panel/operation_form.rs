@@ -302,9 +302,15 @@ impl OperationForm {
     /// An error with the field that it is about.
     fn refusal(&self, error: &Error) -> Json {
         let field = error.argument.as_deref().and_then(|argument| {
+            let fields = || all(&self.sections);
             let named = |field: &&Field| field.name == argument;
             let of_cluster = |field: &&Field| slurm_key(&field.name) == Some(argument);
-            all(&self.sections).find(named).or_else(|| all(&self.sections).find(of_cluster))
+            // The planner does not know how an operation calls its input.
+            let read = |field: &&Field| argument == "input" && field.access == Some(Access::Read);
+            fields()
+                .find(named)
+                .or_else(|| fields().find(of_cluster))
+                .or_else(|| fields().find(read))
         });
         let name = field.map(|field| &field.name);
         let change = error.change.as_deref().zip(name);
@@ -559,7 +565,8 @@ mod tests {
     use super::*;
     use crate::array::Array;
 
-    struct Notebook(Array);
+    /// Arrays by their names.
+    struct Notebook([(&'static str, Array); 3]);
 
     impl Host for Notebook {
         fn text(&mut self, _: &str) {}
@@ -568,14 +575,19 @@ mod tests {
             crate::run::cancel::CancelToken::new()
         }
         fn array(&self, name: &str) -> Option<std::sync::Arc<dyn Source>> {
-            let array = crate::source::memory::MemoryArray::from_array(&self.0).unwrap();
-            (name == "raw").then(|| std::sync::Arc::new(array) as _)
+            let (_, array) = self.0.iter().find(|(known, _)| *known == name)?;
+            let array = crate::source::memory::MemoryArray::from_array(array).unwrap();
+            Some(std::sync::Arc::new(array))
         }
     }
 
     fn notebook() -> Notebook {
         let values: Vec<u8> = (0..64 * 64 * 64).map(|i| (i % 251) as u8).collect();
-        Notebook(Array::from_values(&[64, 64, 64], &values).unwrap())
+        Notebook([
+            ("raw", Array::from_values(&[64, 64, 64], &values).unwrap()),
+            ("small", Array::from_values(&[8, 8, 8], &values[..512]).unwrap()),
+            ("floats", Array::from_values(&[64, 64, 64], &vec![0.5f32; 64 * 64 * 64]).unwrap()),
+        ])
     }
 
     fn form(line: &str) -> OperationForm {
@@ -671,6 +683,11 @@ mod tests {
             ("histogram raw --range 1", "range"),
             ("statistics raw --table out.png", "table"),
             ("compare raw nowhere.tif", "GT"),
+            ("compare raw small", "GT"),
+            ("watershed raw small out.zarr --halo 4", "SEEDS"),
+            ("size-filter floats out.zarr --min-size 4", "SRC"),
+            ("regionprops floats", "SRC"),
+            ("compare raw floats", "GT"),
         ] {
             let mut form = form(line);
             let answer = ask(&mut form, json!({ "type": "plan" }), &notebook());

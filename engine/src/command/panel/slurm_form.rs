@@ -94,9 +94,7 @@ fn check(values: &Values) -> Json {
     match SlurmDefaults::of(table.collect()).and_then(|all| validate(&all.settings)) {
         Ok(()) => told(offers::cluster(), Vec::new(), None),
         Err(error) if error.kind == Kind::SchedulerFailed => {
-            // Why is told where its choices would be.
-            let note = "The cluster does not answer: the values are not checked against it.";
-            told(None, Vec::new(), Some(note.to_owned()))
+            told(None, Vec::new(), Some(format!("The cluster does not answer: {}", error.message)))
         }
         Err(error) => {
             told(offers::cluster(), vec![problem(error.argument.as_deref(), &error)], None)

@@ -33,7 +33,7 @@ pub fn cluster() -> Option<String> {
 /// Asks the cluster; that it does not answer is told in the note.
 pub fn ask() -> Offers {
     if !is_there() {
-        let note = Some("Slurm is not installed here: what is typed is not checked.".to_owned());
+        let note = Some("Slurm is not installed here: there are no choices to offer.".to_owned());
         return Offers { note, ..Offers::default() };
     }
     asked().unwrap_or_else(|error| Offers { note: Some(error.report()), ..Offers::default() })

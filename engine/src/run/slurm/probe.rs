@@ -241,6 +241,7 @@ pub fn check_nodes(
 ) -> Result<()> {
     let Some(settings) = settings else {
         return Err(Error::argument("compute nodes can be checked for runs on Slurm only")
+            .about("check_nodes")
             .fix("Use --backend slurm, or leave --check-nodes out."));
     };
     let mut places = vec![Place::write(&needs.folder)?];

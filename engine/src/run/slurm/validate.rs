@@ -145,10 +145,17 @@ fn check_resources(asked: &Asked, chosen: &[&Nodes]) -> Result<()> {
     } else {
         wanted.retain(|wanted| wanted.count > 0);
     }
-    let key = wanted.first().map_or("partition", |wanted| wanted.key);
+    let only = match &wanted[..] {
+        [only] => Some(only.key),
+        _ => None,
+    };
     let wanted: Vec<&str> = wanted.iter().map(|wanted| wanted.text.as_str()).collect();
     let message = format!("no node of {} has {}", partitions_text(chosen), wanted.join(" and "));
-    Err(Error::argument(message).about(key).fix(format!("Its nodes have {}.", kinds_text(chosen))))
+    let error = Error::argument(message).fix(format!("Its nodes have {}.", kinds_text(chosen)));
+    Err(match only {
+        Some(key) => error.about(key),
+        None => error,
+    })
 }
 
 fn check_time(asked: &Asked, all: &[Nodes], chosen: &[&Nodes]) -> Result<()> {
