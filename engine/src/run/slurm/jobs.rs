@@ -7,8 +7,13 @@ use crate::error::{Error, Kind, Result};
 use crate::run::folder::{Request, RunFolder};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
+use std::time::{Duration, Instant};
 
 const FILE: &str = "jobs.json";
+
+/// A cancelled job may take so long to end: Slurm's own 30 s between its signals, and some more. One
+/// on a node that does not answer is listed for longer.
+const ENDING: Duration = Duration::from_secs(40);
 
 /// One job array.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,16 +136,26 @@ pub fn name_of(request: &Request) -> String {
     format!("{operation}-{}", request.id)
 }
 
-/// Cancels jobs of a run that are not among these: a process may have died before it could record
-/// what it submitted, and jobs of an earlier attempt may have outlived it.
+/// Cancels jobs of a run that are not among these, and waits until they are gone: a process may have
+/// died before it could record what it submitted, and jobs of an earlier attempt may have outlived it.
+/// What they work on must not be begun again beside them.
 ///
 /// # Errors
 /// `scheduler-failed`.
 pub fn cancel_others(name: &str, recorded: &[u64]) -> Result<()> {
-    let listed = call("squeue", &["-h", "-a", "-o", "%F", "--name", name])?;
-    let mut others: Vec<u64> = listed.lines().filter_map(|line| line.trim().parse().ok()).collect();
-    others.retain(|job| !recorded.contains(job));
-    others.sort_unstable();
-    others.dedup();
-    cancel(&others)
+    let begun = Instant::now();
+    loop {
+        let listed = call("squeue", &["-h", "-a", "-o", "%F", "--name", name])?;
+        let mut others: Vec<u64> =
+            listed.lines().filter_map(|line| line.trim().parse().ok()).collect();
+        others.retain(|job| !recorded.contains(job));
+        others.sort_unstable();
+        others.dedup();
+        if others.is_empty() || begun.elapsed() > ENDING {
+            return Ok(());
+        }
+        // Again, for one that is just being started may not have heard it.
+        cancel(&others)?;
+        std::thread::sleep(Duration::from_millis(500));
+    }
 }
