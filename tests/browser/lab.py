@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict
 
-from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Response, expect
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Response
 
 
 class LaunchArguments(TypedDict):
@@ -50,9 +50,6 @@ _SETTINGS: dict[str, dict[str, object]] = {
     # A test says itself when a notebook is saved.
     "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
 }
-
-# A machine that is busy may be slow; what never comes fails all the same.
-expect.set_options(timeout=20_000)
 
 _START_TIMEOUT = 60.0
 _READY_TIMEOUT = 90.0

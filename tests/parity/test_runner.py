@@ -518,8 +518,10 @@ except KeyboardInterrupt:
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     process.stdout.readline()
+    asked = time.monotonic()
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=20)
+    assert time.monotonic() - asked < 3
     assert said.splitlines()[-1] == "stopped []"
     assert said.count("begun") < 6
 

@@ -48,7 +48,7 @@ impl BuildFolder {
         self.folder.path()
     }
 
-    /// Removes what is there now.
+    /// Removes what is there now; what cannot be removed stays, as after a kernel that was killed.
     pub fn remove(&self) {
         let _ = std::fs::remove_dir_all(self.path());
     }
